@@ -1,0 +1,4 @@
+//! chartbrew-gateway: gRPC in, Chartbrew's REST API out, typed both ways.
+#![forbid(unsafe_code)]
+
+pub mod proto;

@@ -1,0 +1,2 @@
+//! The `chartbrew-gateway` binary.
+fn main() {}
