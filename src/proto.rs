@@ -20,8 +20,7 @@ mod generated {
 pub use generated::*;
 
 /// The encoded `FileDescriptorSet` of the contract and what it imports.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 macro_rules! opaque_debug {
     ($($message:ident),+ $(,)?) => {$(
