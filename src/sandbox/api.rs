@@ -1,0 +1,201 @@
+//! The calls of Chartbrew's REST API.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    Kind,
+    answer::Answer,
+    auth::{self, Access},
+    body,
+    files::{self, Upload},
+    model::{self, FILE_FIELDS, Row, Values},
+    orm::{self, Statement},
+    route::{Route, id_of},
+    source::{self, Source},
+    state::App,
+};
+
+/// A request, read whole.
+pub(super) struct Request {
+    /// Its method.
+    pub(super) method: Method,
+    /// Its path, without the query.
+    pub(super) path: String,
+    /// Its headers.
+    pub(super) headers: HeaderMap,
+    /// Its body.
+    pub(super) body: Bytes,
+}
+
+/// Does what a request asks; `None` if it is never answered.
+pub(super) async fn call(app: &App, request: &Request) -> Option<Answer> {
+    try_call(app, request).await.unwrap_or_else(Some)
+}
+
+/// The same, with every refusal as an error. The body is read before the route is looked up, and
+/// the route before the token, as Express does.
+async fn try_call(app: &App, request: &Request) -> Result<Option<Answer>, Answer> {
+    let Request {
+        method,
+        path,
+        headers,
+        body,
+    } = request;
+    let route = Route::read(method, path);
+    let sent = body::read(headers, body)?;
+    if route.kind == Kind::Any {
+        return Err(no_route(method, path));
+    }
+    let access = auth::admit(&app.settings, headers, &route)?;
+    let row = || find(app, &access, route.id);
+    let answer = match route.kind {
+        Kind::Any => no_route(method, path),
+        Kind::Create => create(app, access.team, sent.unwrap_or_default())?,
+        Kind::List => list(app, &access),
+        Kind::Get => Answer::json(StatusCode::OK, &access.shown(&row()?)),
+        Kind::Update => update(app, &row()?, sent)?,
+        Kind::Delete => delete(app, &row()?),
+        Kind::Test => {
+            let row = row()?;
+            tokio::time::sleep(app.settings.test_delay).await;
+            source::test(&row.values, &app.settings)
+        }
+        Kind::Files => {
+            let row = row()?;
+            match files::read(headers, body).await {
+                Upload::Files(paths) => store(app, &row, &paths),
+                Upload::Refused(answer) => answer,
+                Upload::Silence => return Ok(None),
+            }
+        }
+    };
+    Ok(Some(answer))
+}
+
+fn no_route(method: &Method, path: &str) -> Answer {
+    Answer::page(StatusCode::NOT_FOUND, &format!("Cannot {method} {path}"))
+}
+
+fn create(app: &App, team: i32, mut sent: Values) -> Result<Answer, Answer> {
+    sent.insert("team_id".to_owned(), team.into());
+    if let Some(source) = Source::of(&sent).filter(|s| s.prepares) {
+        source.refuse_if_disabled(&app.settings)?;
+        source.prepare(&mut sent, &app.settings)?;
+    }
+    keep_from_writing(&mut sent);
+    if sent.get("type").is_none_or(model::is_falsy) {
+        sent.insert("type".to_owned(), "mongodb".into());
+    }
+    let id = sent.remove("id").filter(|id| !model::is_falsy(id));
+
+    let mut values = model::defaults();
+    set(&mut values, &sent)?;
+    if let Some(id) = &id {
+        values.insert("id".to_owned(), id.clone());
+    }
+    let now = Timestamp::now();
+    orm::check(&values, now, Statement::Insert).map_err(|e| bad(&e))?;
+    let id = id
+        .as_ref()
+        .map(|id| model::Column::Integer.stored(id))
+        .and_then(|id| i32::try_from(id.as_i64()?).ok());
+    let id = app
+        .change(|m| m.insert(id, team, &values, now))
+        .map_err(|id| bad(&orm::duplicate_id(&values, id, now)))?;
+
+    values.insert("id".to_owned(), id.into());
+    for column in ["createdAt", "updatedAt"] {
+        values.insert(column.to_owned(), model::to_the_millisecond(now));
+    }
+    let answer = Value::Object(model::redact(values));
+    Ok(Answer::json(StatusCode::OK, &answer))
+}
+
+/// Newest first by the whole second, and within a second by id.
+fn list(app: &App, access: &Access<'_>) -> Answer {
+    let mut rows: Vec<Row> = app.read(|m| {
+        let of_team = m.rows.iter().filter(|r| r.team == access.team);
+        of_team.filter(|r| access.lists(r)).cloned().collect()
+    });
+    rows.sort_by_key(|r| (-r.created.as_second(), r.id));
+    let shown = rows
+        .iter()
+        .map(|row| {
+            let mut shown = access.shown(row);
+            if let Some(values) = shown.as_object_mut() {
+                values.remove("password");
+                values.remove("schema");
+            }
+            shown
+        })
+        .collect();
+    Answer::json(StatusCode::OK, &Value::Array(shown))
+}
+
+fn find(app: &App, access: &Access<'_>, id: &str) -> Result<Row, Answer> {
+    let row = id_of(id).and_then(|id| app.read(|m| m.row(access.team, id).cloned()));
+    let Some(row) = row else {
+        return Err(not_found());
+    };
+    if access.reaches(&row) {
+        Ok(row)
+    } else {
+        let body = json!({ "error": "Not authorized" });
+        Err(Answer::json(StatusCode::FORBIDDEN, &body))
+    }
+}
+
+fn update(app: &App, row: &Row, sent: Option<Values>) -> Result<Answer, Answer> {
+    // The server trips over a body that it has not read.
+    let mut sent = sent
+        .ok_or_else(|| Answer::page(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))?;
+    sent.insert("team_id".to_owned(), row.team.into());
+    sent.remove("id");
+    keep_from_writing(&mut sent);
+    let mut values = Values::new();
+    set(&mut values, &sent)?;
+    let now = Timestamp::now();
+    orm::check(&values, now, Statement::Update(row.id)).map_err(|e| bad(&e))?;
+    Ok(store(app, row, &values))
+}
+
+/// Stores values in a row and answers with the row.
+fn store(app: &App, row: &Row, values: &Values) -> Answer {
+    let stored = app.change(|m| {
+        let row = m.row_mut(row.team, row.id)?;
+        row.store(values);
+        row.updated = Timestamp::now();
+        Some(row.shown())
+    });
+    stored.map_or_else(not_found, |row| {
+        Answer::json(StatusCode::OK, &Value::Object(row))
+    })
+}
+
+fn delete(app: &App, row: &Row) -> Answer {
+    app.change(|m| m.rows.retain(|r| r.id != row.id));
+    Answer::json(StatusCode::OK, &json!({ "removed": true }))
+}
+
+/// Takes out what only the server itself may set.
+fn keep_from_writing(sent: &mut Values) {
+    sent.remove("allowPrivateHost");
+    for field in FILE_FIELDS {
+        sent.remove(field);
+    }
+}
+
+fn set(values: &mut Values, sent: &Values) -> Result<(), Answer> {
+    model::set_all(values, sent).map_err(|_| bad(&json!({ "code": "ERR_INVALID_ARG_TYPE" })))
+}
+
+fn bad(error: &Value) -> Answer {
+    Answer::json(StatusCode::BAD_REQUEST, error)
+}
+
+fn not_found() -> Answer {
+    Answer::json(StatusCode::NOT_FOUND, &json!({ "error": "Not Found" }))
+}

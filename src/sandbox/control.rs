@@ -1,0 +1,86 @@
+//! `/_sandbox/…`: the sandbox scripted and looked into over HTTP.
+
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    Fault, Seen,
+    answer::Answer,
+    api::Request,
+    state::{App, Memory},
+};
+
+/// Where all paths of this kind begin.
+pub(super) const PREFIX: &str = "/_sandbox/";
+
+/// Answers a request whose path begins with [`PREFIX`].
+pub(super) fn call(app: &App, request: &Request) -> Answer {
+    let what = request.path.strip_prefix(PREFIX).unwrap_or_default();
+    match (&request.method, what) {
+        (&Method::POST, "faults") => match serde_json::from_slice::<Vec<Fault>>(&request.body) {
+            Ok(faults) => {
+                app.change(|m| m.faults.extend(faults));
+                done()
+            }
+            Err(error) => refused(&error.to_string()),
+        },
+        (&Method::DELETE, "faults") => {
+            app.change(|m| m.faults.clear());
+            done()
+        }
+        (&Method::GET, "requests") => {
+            let seen = app.read(|m| m.seen.iter().map(listed).collect());
+            Answer::json(StatusCode::OK, &Value::Array(seen))
+        }
+        (&Method::DELETE, "requests") => {
+            app.change(Memory::clear_seen);
+            done()
+        }
+        (&Method::POST, "reset") => {
+            app.change(Memory::reset);
+            done()
+        }
+        (&Method::GET, what) => match what.strip_prefix("rows/").map(str::parse) {
+            Some(Ok(team)) => {
+                let rows = app.read(|m| m.whole_rows(team));
+                Answer::json(StatusCode::OK, &Value::Array(rows))
+            }
+            Some(Err(_)) => refused("the team is not a number"),
+            None => unknown(),
+        },
+        _ => unknown(),
+    }
+}
+
+fn listed(seen: &Seen) -> Value {
+    json!({
+        "method": seen.method.as_str(),
+        "path": seen.path,
+        "headers": headers(&seen.headers),
+        "body": String::from_utf8_lossy(&seen.body),
+        "status": seen.status,
+    })
+}
+
+fn headers(headers: &HeaderMap) -> Value {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.as_str().to_owned(), Value::from(value.into_owned()))
+        })
+        .collect()
+}
+
+fn done() -> Answer {
+    Answer::empty(StatusCode::NO_CONTENT)
+}
+
+fn refused(error: &str) -> Answer {
+    Answer::json(StatusCode::BAD_REQUEST, &json!({ "error": error }))
+}
+
+fn unknown() -> Answer {
+    let body = json!({ "error": "no such part of the sandbox" });
+    Answer::json(StatusCode::NOT_FOUND, &body)
+}

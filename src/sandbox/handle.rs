@@ -1,0 +1,108 @@
+//! What a test holds of a running sandbox: its address, its rows, its requests, its faults.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    Fault, Seen, State,
+    model::{self, Values},
+    state::{App, Memory},
+};
+
+/// Looks into a sandbox and scripts it. Clones are of the same sandbox.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    app: Arc<App>,
+}
+
+impl Handle {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { app }
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.app.addr
+    }
+
+    /// Its base URL, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.app.addr)
+    }
+
+    /// A team's rows as stored, secrets included, by ascending id.
+    #[must_use]
+    pub fn rows(&self, team: i32) -> Vec<Value> {
+        self.app.read(|m| m.whole_rows(team))
+    }
+
+    /// Stores a row as if it had been created, unchecked, and returns its id.
+    ///
+    /// Columns that are left out have the server's defaults; what is no column is passed over.
+    /// `createdAt` (RFC 3339) may be given, for rows of the past.
+    #[expect(clippy::needless_pass_by_value, reason = "reads better with json!")]
+    pub fn insert(&self, team: i32, row: Value) -> i32 {
+        let mut values = model::defaults();
+        values.insert("type".to_owned(), "mongodb".into());
+        values.extend(row.as_object().cloned().unwrap_or_default());
+        let created = moment(&values, "createdAt").unwrap_or_else(Timestamp::now);
+        let inserted = self.app.change(|m| m.insert(None, team, &values, created));
+        match inserted {
+            Ok(id) | Err(id) => id,
+        }
+    }
+
+    /// The requests received so far, in order; those to `/_sandbox` are not among them.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Seen> {
+        self.app.read(|m| m.seen.clone())
+    }
+
+    /// Forgets the requests received so far.
+    pub fn clear_requests(&self) {
+        self.app.change(Memory::clear_seen);
+    }
+
+    /// Appends faults to the queue.
+    pub fn script(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.app.change(|m| m.faults.extend(faults));
+    }
+
+    /// Empties the queue. What is being held stays held.
+    pub fn clear_faults(&self) {
+        self.app.change(|m| m.faults.clear());
+    }
+
+    /// Forgets rows, ids, faults and requests.
+    pub fn reset(&self) {
+        self.app.change(Memory::reset);
+    }
+
+    /// Resolves as soon as the condition holds.
+    pub async fn wait_for(&self, holds: impl Fn(&State) -> bool) {
+        self.app.wait_for(holds).await;
+    }
+
+    /// Resolves when so many requests have been received.
+    pub async fn seen(&self, requests: usize) {
+        self.wait_for(|s| s.seen >= requests).await;
+    }
+
+    /// Resolves when so many requests have been answered, whether or not their callers were there.
+    pub async fn answered(&self, requests: usize) {
+        self.wait_for(|s| s.answered >= requests).await;
+    }
+
+    /// Resolves when there are so many rows.
+    pub async fn stored(&self, rows: usize) {
+        self.wait_for(|s| s.stored >= rows).await;
+    }
+}
+
+fn moment(values: &Values, column: &str) -> Option<Timestamp> {
+    values.get(column)?.as_str()?.parse().ok()
+}

@@ -1,0 +1,281 @@
+//! The socket: accepts connections, reads requests, sends answers or breaks off.
+//!
+//! A request's work runs in a task of its own, so that it goes on when its caller hangs up, as the
+//! real server's does.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, Response, header};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinSet,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+
+use super::{
+    Fault, Handle, Kind, Seen, Settings, What,
+    answer::Answer,
+    api::Request,
+    control,
+    route::Route,
+    state::App,
+    work::{Ending, Pace, work},
+};
+
+/// How long to wait when no connection can be accepted, as when files have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A bound sandbox that does not serve yet: see [`run`](Self::run).
+#[derive(Debug)]
+pub struct Sandbox {
+    listener: TcpListener,
+    app: Arc<App>,
+}
+
+/// What every connection has of the sandbox.
+#[derive(Clone)]
+struct Floor {
+    app: Arc<App>,
+    /// The requests that are being worked on.
+    works: TaskTracker,
+    /// Ends them all.
+    stop: CancellationToken,
+}
+
+/// The connection is to be closed without a word.
+#[derive(Debug, thiserror::Error)]
+#[error("closed on purpose")]
+struct Dropped;
+
+type Body = UnsyncBoxBody<Bytes, Dropped>;
+
+impl Sandbox {
+    /// Binds the address of the settings. Connections are accepted from now on, and served as soon
+    /// as [`run`](Self::run) is polled.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub async fn bind(settings: Settings) -> io::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await?;
+        let addr = listener.local_addr()?;
+        let app = Arc::new(App::new(settings, addr));
+        Ok(Self { listener, app })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn addr(&self) -> std::net::SocketAddr {
+        self.app.addr
+    }
+
+    /// Its base URL, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.handle().url()
+    }
+
+    /// A handle to look into it and to script it, before and while it runs.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.app))
+    }
+
+    /// Serves until `shutdown` resolves, then breaks off whatever is under way.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listener, app } = self;
+        info!(sandbox.addr = %app.addr, "the sandbox serves");
+        let floor = Floor {
+            app,
+            works: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let mut connections = JoinSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => drop(connections.spawn(floor.clone().connection(stream))),
+                    Err(error) => {
+                        warn!(%error, "no connection could be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        connections.shutdown().await;
+        floor.stop.cancel();
+        floor.works.close();
+        floor.works.wait().await;
+        info!("the sandbox has stopped");
+    }
+}
+
+impl Floor {
+    /// Serves one connection until either side closes it.
+    async fn connection(self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "a connection is without nodelay");
+        }
+        let keep_alive = self.app.settings.keep_alive;
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // Runs while a connection is idle too: this is what closes one after `keep_alive`.
+            .header_read_timeout(keep_alive)
+            .serve_connection(TokioIo::new(stream), service_fn(|r| self.request(r)))
+            .await;
+        if let Err(error) = served {
+            debug!(%error, "a connection was broken off");
+        }
+    }
+
+    /// Reads a request, has it worked on in a task of its own, and sends what comes of it.
+    async fn request(&self, request: http::Request<Incoming>) -> Result<Response<Body>, Dropped> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let closes = asks_to_close(&head.headers);
+        let mut request = Request {
+            method: head.method,
+            path,
+            headers: head.headers,
+            body: Bytes::new(),
+        };
+        if request.path.starts_with(control::PREFIX) {
+            request.body = read(body).await?;
+            return Ok(self.send(control::call(&self.app, &request), Pace::Whole, closes));
+        }
+
+        let kind: Kind = Route::read(&request.method, &request.path).kind;
+        let fault = self.app.change(|m| m.take_fault(kind)).unwrap_or_default();
+        let unread = fault.what == What::DropBeforeReading;
+        if !unread {
+            request.body = read(body).await?;
+        }
+        let path = head
+            .uri
+            .path_and_query()
+            .map_or_else(|| request.path.clone(), |p| p.as_str().to_owned());
+        let seen = Seen {
+            method: request.method.clone(),
+            path,
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+            status: None,
+        };
+        let place = self.app.change(|m| m.see(seen));
+        if unread {
+            return Err(Dropped);
+        }
+
+        match self.hand_over(request, fault, place).await {
+            Ok(Ending::Answer(answer, pace)) => Ok(self.send(answer, pace, closes)),
+            Ok(Ending::Silence) => std::future::pending().await,
+            Ok(Ending::Drop) | Err(_) => Err(Dropped),
+        }
+    }
+
+    /// Starts a request's work in a task of its own.
+    fn hand_over(
+        &self,
+        request: Request,
+        fault: Fault,
+        place: super::state::Place,
+    ) -> oneshot::Receiver<Ending> {
+        let (tell, told) = oneshot::channel();
+        let app = Arc::clone(&self.app);
+        let work = async move {
+            let ending = work(&app, &request, fault).await;
+            if let Ending::Answer(answer, _) = &ending {
+                let status = answer.status.as_u16();
+                debug!(method = %request.method, status, "the sandbox answers");
+                app.change(|m| m.answered(place, status));
+            }
+            // Nobody listens if the caller has hung up.
+            let _ = tell.send(ending);
+        };
+        let stop = self.stop.clone();
+        self.works
+            .spawn(async move { stop.run_until_cancelled(work).await });
+        told
+    }
+
+    fn send(&self, answer: Answer, pace: Pace, closes: bool) -> Response<Body> {
+        let length = answer.body.len();
+        let mut response = Response::new(paced(answer.body, pace));
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        headers.extend(answer.headers);
+        if answer.status != http::StatusCode::NO_CONTENT {
+            headers.insert(header::CONTENT_LENGTH, length.into());
+        }
+        if closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
+        headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        let seconds = self.app.settings.keep_alive.as_secs();
+        if let Ok(value) = HeaderValue::try_from(format!("timeout={seconds}")) {
+            headers.insert("keep-alive", value);
+        }
+        response
+    }
+}
+
+/// Reads a body to its end.
+async fn read(body: Incoming) -> Result<Bytes, Dropped> {
+    let body = body.collect().await.map_err(|_| Dropped)?;
+    Ok(body.to_bytes())
+}
+
+fn asks_to_close(headers: &http::HeaderMap) -> bool {
+    headers
+        .get(header::CONNECTION)
+        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+/// A body that is sent in this way.
+fn paced(body: Bytes, pace: Pace) -> Body {
+    match pace {
+        Pace::Whole => Full::new(body)
+            .map_err(|never| match never {})
+            .boxed_unsync(),
+        Pace::CutAt(bytes) => {
+            let part = body.slice(..bytes.min(body.len()));
+            let stages = [Some(part), None];
+            let stream = stream::unfold(stages.into_iter(), |mut stages| async move {
+                match stages.next()? {
+                    Some(part) => Some((Ok(Frame::data(part)), stages)),
+                    None => {
+                        // Lets hyper send what it has before the error makes it give up.
+                        tokio::task::yield_now().await;
+                        Some((Err(Dropped), stages))
+                    }
+                }
+            });
+            StreamBody::new(stream).boxed_unsync()
+        }
+        Pace::Drip(delay) => {
+            let stream = stream::unfold(body, move |mut left| async move {
+                if left.is_empty() {
+                    return None;
+                }
+                tokio::time::sleep(delay).await;
+                let byte = left.split_to(1);
+                Some((Ok(Frame::data(byte)), left))
+            });
+            StreamBody::new(stream).boxed_unsync()
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What is done with one request, faults included, apart from the connection it came on.
+
+use std::time::Duration;
+
+use super::{
+    Fault, What,
+    answer::Answer,
+    api::{self, Request},
+    state::App,
+};
+
+/// How a request ends for its connection.
+pub(super) enum Ending {
+    /// With this answer, sent in this way.
+    Answer(Answer, Pace),
+    /// With the connection closed.
+    Drop,
+    /// Not at all.
+    Silence,
+}
+
+/// How an answer's body is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// At once and whole.
+    Whole,
+    /// So many bytes, then the connection is closed.
+    CutAt(usize),
+    /// Byte by byte, each after so long.
+    Drip(Duration),
+}
+
+/// Does the work, as far as the fault lets it.
+pub(super) async fn work(app: &App, request: &Request, fault: Fault) -> Ending {
+    fault.before_storing().await;
+    let done = match &fault.what {
+        What::Respond(_) | What::DropBeforeReading | What::DropBeforeStoring | What::Silent => None,
+        What::Answer
+        | What::StoreThenRespond(_)
+        | What::DropAfterStoring
+        | What::CutAnswerAt(_)
+        | What::GarbledAnswer
+        | What::SlowDripMs(_) => match api::call(app, request).await {
+            Some(answer) => Some(answer),
+            None => return Ending::Silence,
+        },
+    };
+    fault.after_storing().await;
+    match (fault.what, done) {
+        (What::Respond(respond) | What::StoreThenRespond(respond), _) => {
+            Ending::Answer(respond.into(), Pace::Whole)
+        }
+        (What::Answer, Some(answer)) => Ending::Answer(answer, Pace::Whole),
+        (What::GarbledAnswer, Some(answer)) => Ending::Answer(answer.garbled(), Pace::Whole),
+        (What::CutAnswerAt(bytes), Some(answer)) => Ending::Answer(answer, Pace::CutAt(bytes)),
+        (What::SlowDripMs(ms), Some(answer)) => {
+            Ending::Answer(answer, Pace::Drip(Duration::from_millis(ms)))
+        }
+        (What::Silent, _) => Ending::Silence,
+        (What::DropBeforeReading | What::DropBeforeStoring | What::DropAfterStoring, _)
+        | (_, None) => Ending::Drop,
+    }
+}
