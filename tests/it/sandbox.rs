@@ -1,0 +1,47 @@
+//! The sandbox is what it stands for: it answers as the real server was recorded to answer, and
+//! each fault does what it says.
+
+mod api;
+mod control;
+mod faults;
+mod raw;
+mod replay;
+mod transport;
+
+use chartbrew_gateway::sandbox::{Handle, Sandbox, Settings};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use raw::{Answer, Broken, Request};
+
+/// A sandbox that serves until it is dropped.
+struct Running {
+    handle: Handle,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(settings: Settings) -> Self {
+        let sandbox = Sandbox::bind(settings).await.unwrap();
+        let handle = sandbox.handle();
+        let task = tokio::spawn(sandbox.run(std::future::pending()));
+        Self { handle, task }
+    }
+
+    /// Sends a request on a connection of its own.
+    async fn send(&self, request: Request) -> Result<Answer, Broken> {
+        raw::send(self.handle.addr(), &request).await
+    }
+
+    /// Sends a request that is answered with JSON.
+    async fn json(&self, request: Request) -> (u16, Value) {
+        let answer = self.send(request).await.unwrap();
+        (answer.status, answer.json())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
