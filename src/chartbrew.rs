@@ -1,0 +1,3 @@
+//! Chartbrew's REST API, as the gateway speaks it.
+
+pub mod types;
