@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod chartbrew;
+pub mod convert;
 pub mod proto;
 pub mod sandbox;
