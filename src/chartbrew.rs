@@ -1,3 +1,217 @@
-//! Chartbrew's REST API, as the gateway speaks it.
+//! Chartbrew's REST API as typed calls: one method an endpoint.
+//!
+//! The last room before the network. `delivery` calls it once an attempt and decides, by what an
+//! [`Error`] says is *known about the outcome*, whether another attempt is safe. Nothing in here
+//! retries, follows a redirect or logs what upstream said.
+//!
+//! The facts it obeys (answers, limits, the keep-alive race) were measured against
+//! Chartbrew 5.3.0; the embedded [`sandbox`](crate::sandbox) replays them.
 
+mod error;
+mod rejection;
+mod transport;
 pub mod types;
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+pub use self::{
+    error::{Error, NotSent, Unknown},
+    rejection::{FieldError, Problem, Rejection},
+    transport::{Answer, InvalidClient, check_url},
+};
+use self::{
+    transport::{Call, Transport},
+    types::{Connection, ConnectionList, Files},
+};
+
+/// How the client reaches Chartbrew.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where Chartbrew answers, without a trailing slash or with one. Default
+    /// `https://api.chartbrew.com`.
+    pub url: Url,
+    /// Limit of one attempt to connect, name resolution and TLS included. Default 2 s.
+    pub connect_timeout: Duration,
+    /// How long an idle connection is kept for calls that are safe to repeat. Default 4 s: less
+    /// than the 5 s after which Chartbrew closes it (hyper issue 2136).
+    pub idle_timeout: Duration,
+    /// Largest answer that is read, in bytes. Default 16 MiB: a connection to a reachable
+    /// database is answered with its whole schema.
+    pub max_answer_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            #[expect(clippy::expect_used, reason = "a constant, parsed by a test")]
+            url: Url::parse("https://api.chartbrew.com").expect("a valid URL"),
+            connect_timeout: Duration::from_secs(2),
+            idle_timeout: Duration::from_secs(4),
+            max_answer_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// A token for Chartbrew, of a caller or of the gateway itself. `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct Token {
+    secret: SecretString,
+    header: HeaderValue,
+}
+
+/// A token that cannot stand in a header. Says nothing of its content.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a token must be visible ASCII characters, without spaces")]
+pub struct InvalidToken(());
+
+/// Client for one Chartbrew. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    transport: Transport,
+}
+
+// === impl Token ===
+
+impl Token {
+    /// Takes the token alone, without a scheme.
+    ///
+    /// # Errors
+    /// If it is empty or has characters that a token cannot have (RFC 6750 allows visible ASCII).
+    pub fn parse(token: &str) -> Result<Self, InvalidToken> {
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidToken(()));
+        }
+        let mut header =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| InvalidToken(()))?;
+        header.set_sensitive(true);
+        Ok(Self {
+            secret: token.into(),
+            header,
+        })
+    }
+
+    /// The `authorization` value. Always `Bearer`: Chartbrew refuses `bearer`.
+    fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// Whether both are the same token.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.secret.expose_secret() == other.secret.expose_secret()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Sets up the client. Does not connect.
+    ///
+    /// # Errors
+    /// If the TLS roots of the machine cannot be read or the URL cannot be a base.
+    pub fn new(settings: &Settings) -> Result<Self, InvalidClient> {
+        Ok(Self {
+            transport: Transport::new(settings)?,
+        })
+    }
+
+    /// `POST /team/{team}/connections`, with a body made by [`types`].
+    ///
+    /// # Errors
+    /// See [`Error`]; after [`Error::Unknown`] the connection may exist.
+    pub async fn create(
+        &self,
+        token: &Token,
+        team: i32,
+        json: Bytes,
+    ) -> Result<Answer<Connection>, Error> {
+        let call = Call::json(Method::POST, format!("team/{team}/connections"), json);
+        self.transport
+            .send(token, call)
+            .await?
+            .read(Connection::from_json)
+    }
+
+    /// `GET /team/{team}/connections`: newest first, without passwords and schemas.
+    ///
+    /// # Errors
+    /// See [`Error`]; always safe to repeat.
+    pub async fn list(&self, token: &Token, team: i32) -> Result<Answer<ConnectionList>, Error> {
+        let call = Call::get(format!("team/{team}/connections"));
+        self.transport
+            .send(token, call)
+            .await?
+            .read(ConnectionList::from_json)
+    }
+
+    /// `GET /team/{team}/connections/{id}`.
+    ///
+    /// # Errors
+    /// See [`Error`]; always safe to repeat.
+    pub async fn get(
+        &self,
+        token: &Token,
+        team: i32,
+        id: i32,
+    ) -> Result<Answer<Connection>, Error> {
+        let call = Call::get(format!("team/{team}/connections/{id}")).of_a_connection();
+        self.transport
+            .send(token, call)
+            .await?
+            .read(Connection::from_json)
+    }
+
+    /// `POST /team/{team}/connections/{id}/files`: uploads files to an existing connection and
+    /// returns its row. Each file has at most 1,048,576 bytes; a larger one crashes Chartbrew.
+    ///
+    /// # Errors
+    /// See [`Error`]; safe to repeat, since a file replaces the one before it.
+    pub async fn upload(
+        &self,
+        token: &Token,
+        team: i32,
+        id: i32,
+        files: &Files,
+    ) -> Result<Answer<Connection>, Error> {
+        let call =
+            Call::files(format!("team/{team}/connections/{id}/files"), files).of_a_connection();
+        self.transport
+            .send(token, call)
+            .await?
+            .read(Connection::from_json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_visible_ascii_and_never_printed() {
+        for bad in ["", "a b", "a\nb", "ä", "a\u{7f}"] {
+            assert!(Token::parse(bad).is_err(), "{bad:?}");
+        }
+        let token = Token::parse("marker.of-a_token~").unwrap();
+        assert_eq!(token.header(), "Bearer marker.of-a_token~");
+        assert!(token.header().is_sensitive());
+        assert!(!format!("{token:?}{:?}", token.header()).contains("marker"));
+    }
+
+    #[test]
+    fn the_default_settings_stand() {
+        let settings = Settings::default();
+        assert_eq!(settings.url.as_str(), "https://api.chartbrew.com/");
+        assert!(settings.idle_timeout < Duration::from_secs(5));
+    }
+}

@@ -1,2 +1,18 @@
-//! The `chartbrew-gateway` binary.
-fn main() {}
+//! The `chartbrew-gateway` binary: read the settings, start to log, run, say how it ended.
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    cli.run().unwrap_or_else(|error| {
+        // For people and supervisors alike: one line a problem, on stderr, before any log.
+        for line in error.to_string().lines() {
+            eprintln!("chartbrew-gateway: {line}");
+        }
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,118 @@
+//! The house, built from the bottom up and taken down from the top: the only room that sees all
+//! the others.
+
+use std::{future::Future, net::SocketAddr};
+
+use crate::{
+    chartbrew::{self, Client, InvalidClient},
+    delivery::{self, Circuit, Delivery, request_id::Store},
+    grpc::{self, Health, Server},
+};
+
+/// What the rooms need to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where callers connect.
+    pub listen: SocketAddr,
+    /// The edge.
+    pub grpc: grpc::Settings,
+    /// The rules.
+    pub delivery: delivery::Settings,
+    /// The way to Chartbrew.
+    pub chartbrew: chartbrew::Settings,
+}
+
+/// A gateway that is bound and not running yet.
+#[derive(Debug)]
+pub struct App {
+    server: Server,
+    delivery: Delivery,
+    health: Health,
+    shutdown_grace: std::time::Duration,
+}
+
+/// Why the gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The client cannot be set up.
+    #[error("CHARTBREW_URL: {0}")]
+    Client(#[from] InvalidClient),
+    /// The address cannot be bound.
+    #[error("GATEWAY_LISTEN: cannot listen on {addr}: {error}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why not.
+        #[source]
+        error: std::io::Error,
+    },
+}
+
+impl App {
+    /// Builds everything and binds the sockets. Nothing is contacted.
+    ///
+    /// # Errors
+    /// If a setting cannot work or a socket cannot be bound.
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        let Settings {
+            listen,
+            grpc,
+            delivery,
+            chartbrew,
+        } = settings;
+        let client = Client::new(&chartbrew)?;
+        let upstream = chartbrew.url.to_string();
+        let store = Store::Memory(delivery::request_id::MemoryStore::default());
+        let delivery = Delivery::new(delivery, client, upstream, store);
+        let health = Health::default();
+        let shutdown_grace = grpc.shutdown_grace;
+        let server = Server::bind(listen, grpc, delivery.clone(), health.clone())
+            .await
+            .map_err(|error| StartError::Listen {
+                addr: listen,
+                error,
+            })?;
+        Ok(Self {
+            server,
+            delivery,
+            health,
+            shutdown_grace,
+        })
+    }
+
+    /// Where callers connect.
+    #[must_use]
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// Serves until the signal, then lets calls and work under way finish. Returns whether all
+    /// of it did within the grace period.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
+        let Self {
+            server,
+            delivery,
+            health,
+            shutdown_grace,
+        } = self;
+        let reporting = tokio::spawn(report_circuit(delivery.clone(), health));
+        let calls_finished = server.run(shutdown).await;
+        // Work whose callers are gone. Calls that were not finished in time get no more of it.
+        let work = tokio::time::timeout(shutdown_grace, delivery.drain());
+        let work_finished = calls_finished && work.await.is_ok();
+        reporting.abort();
+        work_finished
+    }
+}
+
+/// Readiness follows the circuit.
+async fn report_circuit(delivery: Delivery, health: Health) {
+    let mut circuit = delivery.watch_circuit();
+    loop {
+        let now = *circuit.borrow_and_update();
+        health.set_circuit_open(now == Circuit::Open);
+        if circuit.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a failed call to Chartbrew says about the outcome.
+//!
+//! Three answers to one question, "was anything changed upstream?":
+//!
+//! | variant | known | another attempt |
+//! |---|---|---|
+//! | [`Error::NotSent`] | nothing was read by anyone | safe, if a retry can mend it |
+//! | [`Error::Rejected`] | Chartbrew answered that it did not do it | safe for some rejections |
+//! | [`Error::Unknown`] | it may have been done, now or later | only for calls that may be repeated |
+//!
+//! No variant holds a byte that upstream sent: an answer's body carries SQL, rows and secrets.
+
+use std::fmt;
+
+use super::Rejection;
+
+/// Why a call did not give the answer expected, by what is known about its outcome.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No byte of the request can have been read.
+    #[error("not sent: {0}")]
+    NotSent(NotSent),
+    /// Chartbrew, or what stands before it, answered that it did not do it.
+    #[error("rejected: {0}")]
+    Rejected(Rejection),
+    /// The request was written, in part or whole, and what became of it is not known.
+    #[error("outcome unknown: {0}")]
+    Unknown(Unknown),
+}
+
+/// Why no byte of a request was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The host name has no address (for now).
+    Dns,
+    /// Nobody accepted the connection.
+    Connect,
+    /// No connection within the connect timeout.
+    ConnectTimeout,
+    /// TLS could not be agreed on. No retry mends a certificate that does not verify.
+    Tls,
+    /// The request could not be built: a fault of the settings or of the gateway.
+    Request,
+}
+
+/// Why the outcome of a request that was sent is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// The connection ended, or the time, before a whole answer came.
+    NoAnswer,
+    /// The server answered with success, whole, but not with the JSON expected: it did
+    /// something, or it is no Chartbrew.
+    Unreadable,
+    /// The answer is larger than what is read. It said success.
+    TooLarge,
+    /// The server has given up on the request: 500 and its like.
+    ServerError(u16),
+    /// Somebody before the server has given up waiting; the server may still be at it: 502, 504.
+    GatewayError(u16),
+}
+
+// === impl NotSent ===
+
+impl NotSent {
+    /// Whether trying again can mend it.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        match self {
+            Self::Dns | Self::Connect | Self::ConnectTimeout => true,
+            Self::Tls | Self::Request => false,
+        }
+    }
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dns => "the host name could not be resolved",
+            Self::Connect => "the connection was refused or lost before the request was written",
+            Self::ConnectTimeout => "the connection took too long",
+            Self::Tls => "TLS could not be agreed on (certificate, name or protocol)",
+            Self::Request => "the request could not be built",
+        })
+    }
+}
+
+// === impl Unknown ===
+
+impl Unknown {
+    /// Whether the server is certainly done with the request, so that what it created can
+    /// already be seen.
+    #[must_use]
+    pub fn is_settled(self) -> bool {
+        match self {
+            Self::Unreadable | Self::TooLarge | Self::ServerError(_) => true,
+            Self::NoAnswer | Self::GatewayError(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAnswer => f.write_str("no whole answer came"),
+            Self::Unreadable => f.write_str("the answer is not the JSON expected"),
+            Self::TooLarge => f.write_str("the answer is larger than the limit"),
+            Self::ServerError(status) | Self::GatewayError(status) => {
+                write!(f, "the answer was HTTP {status}")
+            }
+        }
+    }
+}
+
+impl Error {
+    /// Whether a call that is safe to repeat may succeed another time.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::NotSent(cause) => cause.is_transient(),
+            Self::Rejected(rejection) => rejection.is_transient(),
+            Self::Unknown(_) => true,
+        }
+    }
+
+    /// The HTTP status that was answered, if one was.
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        match self {
+            Self::Unknown(Unknown::ServerError(status) | Unknown::GatewayError(status)) => {
+                Some(*status)
+            }
+            Self::Rejected(rejection) => rejection.http_status(),
+            Self::Unknown(Unknown::Unreadable | Unknown::TooLarge) => Some(200),
+            Self::NotSent(_) | Self::Unknown(Unknown::NoAnswer) => None,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The command line: what each subcommand does.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    net::SocketAddr,
+    process::ExitCode,
+};
+
+use chartbrew_gateway::{
+    app::App,
+    config::{Args, Config, SECRETS},
+    demo,
+    sandbox::{self, Sandbox},
+    shutdown::Signals,
+    telemetry::Logs,
+};
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// A gRPC gateway for Chartbrew: typed, never a duplicate, never a lost outcome, never a leaked
+/// secret.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves gRPC and forwards to Chartbrew.
+    Serve(Box<Args>),
+    /// Starts an embedded Chartbrew and the gateway, makes one Create, and keeps serving.
+    Demo(Box<Args>),
+    /// Serves the embedded Chartbrew alone, for tests: see the module docs of `sandbox`.
+    Sandbox {
+        /// Where it listens.
+        #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4019")]
+        listen: SocketAddr,
+    },
+    /// Reads the settings of `serve` and prints them, secrets hidden. Exits with 2 if one is
+    /// wrong.
+    Check(Box<Args>),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Serve(args) => {
+                let config = Config::read(*args)?;
+                config.logs.init()?;
+                runtime(&config)?.block_on(serve(config))
+            }
+            Command::Demo(args) => {
+                let mut config = Config::read(*args)?;
+                // A person is looking at what the demo prints; calls need no lines beside it.
+                if config.logs.filter == Logs::default().filter {
+                    config.logs.filter = "warn".to_owned();
+                }
+                config.logs.init()?;
+                runtime(&config)?.block_on(run_demo(config))
+            }
+            Command::Sandbox { listen } => {
+                Logs::default().init()?;
+                Runtime::new()?.block_on(run_sandbox(listen))
+            }
+            Command::Check(args) => check(*args),
+        }
+    }
+}
+
+fn runtime(config: &Config) -> io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = config.worker_threads {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build()
+}
+
+async fn serve(config: Config) -> Result<ExitCode, Failure> {
+    let signals = Signals::catch()?;
+    let upstream = config.app.chartbrew.url.clone();
+    let app = App::bind(config.app).await?;
+    tracing::info!(addr = %app.grpc_addr(), %upstream, "serving");
+    let ended = signals
+        .run(|stopped| app.run(async { stopped.await.unwrap_or_default() }))
+        .await;
+    Ok(match ended {
+        Some(true) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Some(false) => {
+            tracing::error!("stopped with work unfinished: the grace period is over");
+            ExitCode::FAILURE
+        }
+        None => ExitCode::FAILURE,
+    })
+}
+
+async fn run_demo(config: Config) -> Result<ExitCode, Failure> {
+    let signals = Signals::catch()?;
+    let run = |stopped: tokio::sync::oneshot::Receiver<()>| {
+        demo::run(config.app, async { stopped.await.unwrap_or_default() })
+    };
+    match signals.run(run).await {
+        Some(result) => result.map(|()| ExitCode::SUCCESS),
+        None => Ok(ExitCode::FAILURE),
+    }
+}
+
+async fn run_sandbox(listen: SocketAddr) -> Result<ExitCode, Failure> {
+    let signals = Signals::catch()?;
+    let settings = sandbox::Settings {
+        listen,
+        ..sandbox::Settings::default()
+    };
+    let sandbox = Sandbox::bind(settings)
+        .await
+        .map_err(|error| format!("--listen: cannot listen on {listen}: {error}"))?;
+    writeln!(
+        io::stdout(),
+        "url {}\ntoken {}",
+        sandbox.url(),
+        sandbox::TOKEN
+    )?;
+    let run = |stopped: tokio::sync::oneshot::Receiver<()>| {
+        sandbox.run(async { stopped.await.unwrap_or_default() })
+    };
+    signals.run(run).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints each setting as it would be used, by its variable.
+fn check(args: Args) -> Result<ExitCode, Failure> {
+    Config::read(args)?;
+    let matches = Cli::command().get_matches();
+    let (_, check) = matches.subcommand().ok_or("a subcommand was given")?;
+    let command = Cli::command();
+    let known = command.find_subcommand("check").ok_or("check is known")?;
+    let mut out = io::stdout().lock();
+    for argument in known.get_arguments() {
+        let Some(variable) = argument.get_env().map(|name| name.to_string_lossy()) else {
+            continue;
+        };
+        let value = check
+            .get_raw(argument.get_id().as_str())
+            .and_then(|mut values| values.next());
+        match value.map(|value| value.to_string_lossy()) {
+            None => writeln!(out, "{variable} is not set")?,
+            Some(_) if SECRETS.contains(&&*variable) => writeln!(out, "{variable}=(hidden)")?,
+            Some(value) => writeln!(out, "{variable}={value}")?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,362 @@
+//! Text → settings, with all mistakes.
+
+use std::{net::SocketAddr, str::FromStr, time::Duration};
+
+use jiff::SignedDuration;
+use url::Url;
+
+use super::{Args, Config, Mistake, Mistakes};
+use crate::{
+    app, chartbrew,
+    chartbrew::Token,
+    convert::Limits,
+    delivery::{self, Backoff, BreakerSettings},
+    grpc,
+    telemetry::{Format, Logs},
+};
+
+/// Above it Chartbrew never answers an upload, and crashes when the client hangs up.
+const FILE_CEILING: usize = 1_048_576;
+
+/// Collects what is wrong and goes on with whatever parses.
+#[derive(Default)]
+struct Reader {
+    mistakes: Vec<Mistake>,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// All that is wrong with them, not only the first.
+    pub fn read(args: Args) -> Result<Self, Mistakes> {
+        let mut reader = Reader::default();
+        let config = reader.config(args);
+        match (config, reader.mistakes) {
+            (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
+            (_, mistakes) => Err(Mistakes(mistakes)),
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    fn config(&mut self, args: Args) -> Option<Config> {
+        // Without `..`: a new setting that nobody reads does not compile.
+        let Args {
+            chartbrew_url,
+            chartbrew_token,
+            chartbrew_token_file,
+            connect_timeout,
+            idle_timeout,
+            max_answer_bytes,
+            listen,
+            max_message_bytes,
+            max_streams,
+            create_deadline,
+            shutdown_grace,
+            attempts,
+            backoff,
+            backoff_max,
+            retry_ratio,
+            retries_per_second,
+            circuit_failures,
+            circuit_probe,
+            max_in_flight,
+            recovery_window,
+            abandoned_after,
+            max_name_chars,
+            max_body_bytes,
+            max_encrypted_bytes,
+            max_file_bytes,
+            log,
+            log_format,
+            worker_threads,
+        } = args;
+
+        let url = self.url("CHARTBREW_URL", &chartbrew_url);
+        let own_token = self.own_token(chartbrew_token, chartbrew_token_file);
+        let connect_timeout = self.duration("GATEWAY_CONNECT_TIMEOUT", &connect_timeout);
+        let idle_timeout = self.duration("GATEWAY_IDLE_TIMEOUT", &idle_timeout);
+        let max_answer_bytes = self.count("GATEWAY_MAX_ANSWER_BYTES", &max_answer_bytes);
+        let listen = self.listen("GATEWAY_LISTEN", &listen, own_token.is_some());
+        let max_message_bytes = self.count("GATEWAY_MAX_MESSAGE_BYTES", &max_message_bytes);
+        let max_streams = self.count("GATEWAY_MAX_STREAMS", &max_streams);
+        let create_deadline = self.duration("GATEWAY_CREATE_DEADLINE", &create_deadline);
+        let shutdown_grace = self.duration("GATEWAY_SHUTDOWN_GRACE", &shutdown_grace);
+        let attempts = self.count("GATEWAY_ATTEMPTS", &attempts);
+        let base = self.duration("GATEWAY_BACKOFF", &backoff);
+        let cap = self.duration("GATEWAY_BACKOFF_MAX", &backoff_max);
+        let retry_ratio = self.share("GATEWAY_RETRY_RATIO", &retry_ratio);
+        let retries_per_second = self.count("GATEWAY_RETRIES_PER_SECOND", &retries_per_second);
+        let failures = self.count("GATEWAY_CIRCUIT_FAILURES", &circuit_failures);
+        let probe_after = self.duration("GATEWAY_CIRCUIT_PROBE", &circuit_probe);
+        let max_in_flight = self.count("GATEWAY_MAX_IN_FLIGHT", &max_in_flight);
+        let recovery_window = self.duration("GATEWAY_RECOVERY_WINDOW", &recovery_window);
+        let abandoned_after = self.duration("GATEWAY_ABANDONED_AFTER", &abandoned_after);
+        let name_chars = self.count("GATEWAY_MAX_NAME_CHARS", &max_name_chars);
+        let body_bytes = self.count("GATEWAY_MAX_BODY_BYTES", &max_body_bytes);
+        let encrypted = self.count("GATEWAY_MAX_ENCRYPTED_BYTES", &max_encrypted_bytes);
+        let file_bytes = self.file_bytes("GATEWAY_MAX_FILE_BYTES", &max_file_bytes);
+        let logs = self.logs(log, log_format.as_deref());
+        let worker_threads = match worker_threads.filter(|text| !text.is_empty()) {
+            Some(text) => self.count("GATEWAY_WORKER_THREADS", &text).map(Some),
+            None => Some(None),
+        };
+
+        Some(Config {
+            app: app::Settings {
+                listen: listen?,
+                grpc: grpc::Settings {
+                    max_message_bytes: max_message_bytes?,
+                    max_streams: max_streams?,
+                    shutdown_grace: shutdown_grace?,
+                    create_deadline: create_deadline?,
+                    limits: Limits {
+                        name_chars: name_chars?,
+                        body_bytes: body_bytes?,
+                        encrypted_text_bytes: encrypted?,
+                        file_bytes: file_bytes?,
+                        ..Limits::default()
+                    },
+                    own_token,
+                },
+                delivery: delivery::Settings {
+                    attempts: attempts?,
+                    backoff: Backoff {
+                        base: base?,
+                        cap: cap?,
+                    },
+                    retry_ratio: retry_ratio?,
+                    retries_per_second: retries_per_second?,
+                    breaker: BreakerSettings {
+                        failures: failures?,
+                        probe_after: probe_after?,
+                    },
+                    max_in_flight: max_in_flight?,
+                    recovery_window: recovery_window?,
+                    abandoned_after: abandoned_after?,
+                },
+                chartbrew: chartbrew::Settings {
+                    url: url?,
+                    connect_timeout: connect_timeout?,
+                    idle_timeout: idle_timeout?,
+                    max_answer_bytes: max_answer_bytes?,
+                },
+            },
+            logs: logs?,
+            worker_threads: worker_threads?,
+        })
+    }
+
+    fn wrong<T>(&mut self, variable: &'static str, problem: impl Into<String>) -> Option<T> {
+        let problem = problem.into();
+        self.mistakes.push(Mistake { variable, problem });
+        None
+    }
+
+    fn url(&mut self, variable: &'static str, text: &str) -> Option<Url> {
+        let Ok(url) = Url::parse(text) else {
+            return self.wrong(variable, "must be a URL, such as https://api.chartbrew.com");
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return self.wrong(variable, "must not hold a user or a password");
+        }
+        match chartbrew::check_url(&url) {
+            Ok(()) => Some(url),
+            Err(error) => self.wrong(variable, error.to_string()),
+        }
+    }
+
+    /// Whole numbers greater than 0.
+    fn count<T: FromStr + Default + PartialEq>(
+        &mut self,
+        variable: &'static str,
+        text: &str,
+    ) -> Option<T> {
+        match text.trim().parse::<T>() {
+            Ok(count) if count != T::default() => Some(count),
+            _ => self.wrong(variable, "must be a whole number greater than 0"),
+        }
+    }
+
+    fn file_bytes(&mut self, variable: &'static str, text: &str) -> Option<usize> {
+        let bytes = self.count(variable, text)?;
+        if bytes > FILE_CEILING {
+            return self.wrong(variable, "must be at most 1048576: more crashes Chartbrew");
+        }
+        Some(bytes)
+    }
+
+    fn share(&mut self, variable: &'static str, text: &str) -> Option<f32> {
+        match text.trim().parse::<f32>() {
+            Ok(share) if (0.0..=1.0).contains(&share) => Some(share),
+            _ => self.wrong(variable, "must be a number from 0 to 1"),
+        }
+    }
+
+    fn duration(&mut self, variable: &'static str, text: &str) -> Option<Duration> {
+        let duration = text.trim().parse::<SignedDuration>().ok();
+        match duration.map(Duration::try_from) {
+            Some(Ok(duration)) if !duration.is_zero() => Some(duration),
+            _ => self.wrong(
+                variable,
+                "must be a duration greater than 0, such as 500ms or 2s",
+            ),
+        }
+    }
+
+    fn listen(
+        &mut self,
+        variable: &'static str,
+        text: &str,
+        own_token: bool,
+    ) -> Option<SocketAddr> {
+        let Ok(addr) = text.trim().parse::<SocketAddr>() else {
+            return self.wrong(
+                variable,
+                "must be an IP address and a port: 127.0.0.1:50051",
+            );
+        };
+        if own_token && !addr.ip().is_loopback() {
+            return self.wrong(
+                variable,
+                "must be a loopback address while the gateway has a token of its own, since \
+                 whoever reaches it would act with that token",
+            );
+        }
+        Some(addr)
+    }
+
+    fn own_token(&mut self, token: Option<String>, file: Option<String>) -> Option<Token> {
+        const VARIABLE: &str = "CHARTBREW_TOKEN";
+        const FILE: &str = "CHARTBREW_TOKEN_FILE";
+        let given = |text: &String| !text.is_empty();
+        let (variable, text) = match (token.filter(given), file.filter(given)) {
+            (None, None) => return None,
+            (Some(_), Some(_)) => {
+                return self.wrong(FILE, "cannot be set together with CHARTBREW_TOKEN");
+            }
+            (Some(token), None) => (VARIABLE, token),
+            (None, Some(path)) => match std::fs::read_to_string(path) {
+                Ok(text) => (FILE, text),
+                Err(error) => return self.wrong(FILE, format!("cannot be read: {error}")),
+            },
+        };
+        match Token::parse(text.trim()) {
+            Ok(token) => Some(token),
+            Err(error) => self.wrong(variable, error.to_string()),
+        }
+    }
+
+    fn logs(&mut self, filter: String, format: Option<&str>) -> Option<Logs> {
+        let format = match format.map(str::trim) {
+            None | Some("") => Format::of_stderr(),
+            Some("text") => Format::Text,
+            Some("json") => Format::Json,
+            Some(_) => return self.wrong("GATEWAY_LOG_FORMAT", "must be text or json"),
+        };
+        let logs = Logs { filter, format };
+        match logs.check() {
+            Ok(()) => Some(logs),
+            Err(error) => self.wrong("GATEWAY_LOG", format!("is no filter: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn read(flags: &[&str]) -> Result<Config, String> {
+        let flags = ["gateway"].iter().chain(flags);
+        Config::read(Cli::parse_from(flags).args).map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_rooms() {
+        let config = read(&[]).unwrap();
+        let rooms = app::Settings {
+            listen: "127.0.0.1:50051".parse().unwrap(),
+            grpc: grpc::Settings::default(),
+            delivery: delivery::Settings::default(),
+            chartbrew: chartbrew::Settings::default(),
+        };
+        assert_eq!(format!("{:?}", config.app), format!("{rooms:?}"));
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once_by_their_variables() {
+        let mistakes = read(&[
+            "--chartbrew-url=ftp://h",
+            "--connect-timeout=2",
+            "--attempts=0",
+            "--retry-ratio=1.5",
+            "--listen=localhost",
+            "--max-file-bytes=1048577",
+            "--log-format=xml",
+            "--worker-threads=many",
+            "--chartbrew-token=with space",
+        ])
+        .unwrap_err();
+        let variables: Vec<_> = mistakes
+            .lines()
+            .map(|line| line.split(':').next().unwrap())
+            .collect();
+        assert_eq!(
+            variables,
+            [
+                "CHARTBREW_URL",
+                "CHARTBREW_TOKEN",
+                "GATEWAY_CONNECT_TIMEOUT",
+                "GATEWAY_LISTEN",
+                "GATEWAY_ATTEMPTS",
+                "GATEWAY_RETRY_RATIO",
+                "GATEWAY_MAX_FILE_BYTES",
+                "GATEWAY_LOG_FORMAT",
+                "GATEWAY_WORKER_THREADS",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_token_of_its_own_keeps_it_on_loopback() {
+        let token = "--chartbrew-token=marker";
+        assert!(read(&[token, "--listen=127.0.0.1:1"]).is_ok());
+        assert!(read(&[token, "--listen=[::1]:1"]).is_ok());
+        assert!(read(&["--listen=0.0.0.0:1"]).is_ok());
+        let mistake = read(&[token, "--listen=0.0.0.0:1"]).unwrap_err();
+        assert!(
+            mistake.starts_with("GATEWAY_LISTEN: must be a loopback"),
+            "{mistake}"
+        );
+        assert!(!mistake.contains("marker"));
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_repeated() {
+        let cases = [
+            "--chartbrew-url=https://u:marker@h",
+            "--chartbrew-url=marker",
+            "--chartbrew-token=marker ä",
+            "--listen=marker",
+            "--attempts=marker",
+            "--connect-timeout=marker",
+        ];
+        for flag in cases {
+            let mistake = read(&[flag]).unwrap_err();
+            assert!(!mistake.contains("marker"), "{flag}: {mistake}");
+        }
+        let config = read(&["--chartbrew-token=marker"]).unwrap();
+        assert!(!format!("{config:?}").contains("marker"));
+    }
+}

@@ -1,0 +1,176 @@
+//! Create, as its caller asked for it: plain, or with a request id.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::{
+    Error, Job, Origin,
+    recovery::Sent,
+    request_id::{Holder, Identity, Next, Store},
+    retry::Found,
+};
+use crate::chartbrew::{Unknown, types::Connection};
+
+impl Job {
+    /// Without a request id nobody can ask again: all ends with the caller's deadline.
+    pub(super) async fn create_once(self: &Arc<Self>) -> Result<Found, Error> {
+        let patience = self.caller.deadline.instant();
+        let (created, origin) = self.send(patience, None).await?;
+        Ok((self.upload(created, patience).await?, origin))
+    }
+
+    /// With a request id the work goes on when the caller goes away, and its outcome is kept.
+    pub(super) async fn create_by_id(
+        self: &Arc<Self>,
+        identity: &Identity,
+    ) -> Result<Found, Error> {
+        let deadline = self.caller.deadline.instant();
+        let answer = timeout_at(deadline, self.claim_and_work(identity)).await;
+        answer.unwrap_or_else(|_| Err(self.outcome_unknown()))
+    }
+
+    async fn claim_and_work(self: &Arc<Self>, identity: &Identity) -> Result<Found, Error> {
+        loop {
+            let holder = Uuid::new_v4();
+            let claim = || Claim {
+                job: self.clone(),
+                identity: identity.clone(),
+                holder,
+                settled: false,
+            };
+            match self.shared.store.claim(identity, holder).await? {
+                Next::Run => return claim().work(None).await,
+                Next::Recover { sent } => {
+                    let began = Instant::now()
+                        .checked_sub(sent)
+                        .unwrap_or_else(Instant::now);
+                    let cause = Unknown::NoAnswer;
+                    return claim().work(Some(Sent { began, cause })).await;
+                }
+                Next::Wait => self.shared.store.changed(&identity.key).await,
+                Next::Replay { id, complete } => return self.replay(id, complete).await,
+                Next::Mismatch => return Err(Error::RequestIdReused),
+            }
+        }
+    }
+
+    /// Answers with what an earlier call created, read with the rights of this one.
+    async fn replay(self: &Arc<Self>, id: i32, complete: bool) -> Result<Found, Error> {
+        let row = self.read(id).await?;
+        let row = if complete {
+            row
+        } else {
+            // The files are this call's too: its fingerprint is that of the call before it.
+            self.upload(row, self.caller.deadline.instant()).await?
+        };
+        Ok((row, Origin::Replayed))
+    }
+
+    async fn read(&self, id: i32) -> Result<Box<Connection>, Error> {
+        let settings = &self.shared.settings;
+        let (token, team) = (&self.caller.token, self.create.team);
+        let mut attempt = 1;
+        loop {
+            let error = match self.shared.client.get(token, team, id).await {
+                Ok(answer) => return Ok(Box::new(answer.body)),
+                Err(error) => error,
+            };
+            let wait = settings.backoff.wait(attempt, fastrand::f64());
+            let again = attempt < settings.attempts && error.may_pass();
+            if !again || !self.caller.deadline.allows(wait) {
+                return Err(Error::NotReadable {
+                    connection_id: id,
+                    cause: Box::new(error),
+                });
+            }
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+}
+
+/// A claim that is ours. Dropped without a settlement (a panic), it is kept as unclear.
+struct Claim {
+    job: Arc<Job>,
+    identity: Identity,
+    holder: Holder,
+    settled: bool,
+}
+
+impl Claim {
+    /// Does the work in a task of its own and waits for it.
+    async fn work(self, lost: Option<Sent>) -> Result<Found, Error> {
+        let tasks = self.job.shared.tasks.clone();
+        let unknown = self.job.clone();
+        let task = tasks.spawn(async move {
+            let mut claim = self;
+            let result = claim.create(lost).await;
+            claim.settle(&result).await;
+            result
+        });
+        task.await
+            .unwrap_or_else(|_| Err(unknown.outcome_unknown()))
+    }
+
+    async fn create(&self, lost: Option<Sent>) -> Result<Found, Error> {
+        let job = &self.job;
+        let patience = job.caller.deadline.instant();
+        let patience = patience.max(Instant::now() + job.shared.settings.abandoned_after);
+        let (created, origin) = match lost {
+            Some(sent) => job.recover_now(sent, patience).await?,
+            None => job.send(patience, Some(self.holder)).await?,
+        };
+        let complete = job.create.files.is_empty();
+        self.note_created(created.id, complete).await;
+        let uploaded = job.upload(created, patience).await?;
+        if !complete {
+            self.note_created(uploaded.id, true).await;
+        }
+        Ok((uploaded, origin))
+    }
+
+    async fn note_created(&self, id: i32, complete: bool) {
+        let noted = self
+            .store()
+            .created(&self.identity.key, self.holder, id, complete)
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "cannot keep the outcome of a request id; it can be recovered");
+        }
+    }
+
+    async fn settle(&mut self, result: &Result<Found, Error>) {
+        self.settled = true;
+        let (store, key) = (self.store(), &self.identity.key);
+        let kept = match result {
+            Ok(_) | Err(Error::FilesNotUploaded { .. }) => Ok(()),
+            Err(error) if error.proves_that_nothing_was_created() => {
+                store.release(key, self.holder).await
+            }
+            Err(_) => store.abandon(key, self.holder).await,
+        };
+        if let Err(error) = kept {
+            tracing::warn!(%error, "cannot give up the claim of a request id; it will expire");
+        }
+    }
+
+    fn store(&self) -> &Store {
+        &self.job.shared.store
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let (job, identity, holder) = (self.job.clone(), self.identity.clone(), self.holder);
+        let tasks = self.job.shared.tasks.clone();
+        tasks.spawn(async move {
+            // What cannot be given up expires with the holder's lease.
+            drop(job.shared.store.abandon(&identity.key, holder).await);
+        });
+    }
+}

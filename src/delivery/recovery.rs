@@ -1,0 +1,233 @@
+//! Outcome recovery: the request was sent, the answer was lost; look for what it created.
+//!
+//! The team's connections are listed. A candidate is a row that
+//!
+//! - equals the request in every field that the list shows, and then in every field that the row
+//!   itself shows (the password among them);
+//! - was created no earlier than the request was sent, by the server's own clock, so that clocks
+//!   need not agree;
+//! - was not handed out as the answer to another request.
+//!
+//! One candidate is the answer. As many candidates as there are lost answers to byte for byte the
+//! same request are answers too: it does not matter which goes to which. More are ambiguous. None
+//! may mean that the server is still at it: look again, with growing pauses, until the deadline or
+//! the window ends. A server that gave a whole answer is done: two looks are enough then.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Error, Job, Origin, retry::Found, twins::Alone};
+use crate::chartbrew::{
+    self, Answer, Rejection, Unknown,
+    types::{Connection, ConnectionList, Likeness, View},
+};
+
+/// The pause before the second look; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// No pause is longer, so that a row that appears is found soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Looks at what a server created that is done with the request.
+const LOOKS_WHEN_SETTLED: u32 = 2;
+
+/// A request whose answer was lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// When it began to be sent, or before.
+    pub(super) began: Instant,
+    /// How its answer was lost.
+    pub(super) cause: Unknown,
+}
+
+/// What looking for it has shown.
+#[derive(Debug)]
+enum Search {
+    Found(Box<Connection>),
+    /// It is not there, and the search went on for as long as it may.
+    NotFound,
+    /// More than one may be it, or the reader may see too little to tell.
+    Ambiguous,
+    /// The search was cut off by the deadline, or could not look.
+    CutOff,
+    /// What answers the list is not Chartbrew.
+    NotTheApi(u16),
+}
+
+/// What one look has shown.
+enum Look {
+    Found(Box<Connection>),
+    None,
+    Ambiguous,
+    NotTheApi(u16),
+    /// Could not look this time.
+    Failed,
+    /// Looking again is of no use.
+    Refused,
+}
+
+impl Job {
+    /// Finds out what became of a request just sent.
+    pub(super) async fn recover_now(
+        self: &Arc<Self>,
+        sent: Sent,
+        patience: Instant,
+    ) -> Result<Found, Error> {
+        let search = self.search(sent, patience).await;
+        tracing::info!(cause = %sent.cause, result = search.name(), "looked for a lost answer");
+        match (search, sent.cause) {
+            (Search::Found(connection), _) => Ok((connection, Origin::Recovered)),
+            (Search::NotTheApi(status), _) => Err(Error::NotTheApi { status }),
+            (Search::NotFound, Unknown::Unreadable) => Err(Error::NotTheApi { status: 200 }),
+            (Search::NotFound, Unknown::ServerError(status) | Unknown::GatewayError(status)) => {
+                Err(Error::UpstreamError { status })
+            }
+            (Search::NotFound, Unknown::NoAnswer | Unknown::TooLarge)
+            | (Search::Ambiguous | Search::CutOff, _) => Err(self.outcome_unknown()),
+        }
+    }
+
+    async fn search(self: &Arc<Self>, sent: Sent, patience: Instant) -> Search {
+        let window = Instant::now() + self.shared.settings.recovery_window;
+        let until = window.min(patience);
+        let name = &self.create.body.sent().name;
+        let place = self.shared.twins.place(self.create.team, name);
+        let Ok(alone) = timeout_at(until, place.alone(self.create.body.json())).await else {
+            return Search::CutOff;
+        };
+        let mut pause = FIRST_PAUSE;
+        for look in 1.. {
+            let looked = timeout_at(until, self.look(&alone, sent.began)).await;
+            match looked.unwrap_or(Look::Failed) {
+                Look::Found(connection) => return Search::Found(connection),
+                Look::Ambiguous => return Search::Ambiguous,
+                Look::NotTheApi(status) => return Search::NotTheApi(status),
+                Look::Refused => return Search::CutOff,
+                Look::None if sent.cause.is_settled() && look >= LOOKS_WHEN_SETTLED => {
+                    return Search::NotFound;
+                }
+                Look::None | Look::Failed => {}
+            }
+            if Instant::now() + pause >= until {
+                // A last look at the very end, when the window and not the caller ends it.
+                if until < window {
+                    return Search::CutOff;
+                }
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Search::NotFound
+    }
+
+    async fn look(&self, alone: &Alone, began: Instant) -> Look {
+        let (token, team) = (&self.caller.token, self.create.team);
+        let list = match self.shared.client.list(token, team).await {
+            Ok(list) => list,
+            Err(error) => return cannot_look(&error),
+        };
+        let since = began_by_the_servers_clock(&list, began);
+        let mut candidates = Vec::new();
+        for row in list.body.rows {
+            if row.created_at.is_none_or(|created| created < since) {
+                continue;
+            }
+            match self.create.body.likeness(&row, View::List) {
+                Likeness::Same => {}
+                Likeness::Different => continue,
+                Likeness::Unclear => return Look::Ambiguous,
+            }
+            match self.read_candidate(row).await {
+                Candidate::Same(row) => candidates.push(*row),
+                Candidate::Different => {}
+                Candidate::Unreadable => return Look::Failed,
+            }
+        }
+        self.choose(candidates, alone).await
+    }
+
+    /// Reads a row by itself: it then shows its password and its schema.
+    async fn read_candidate(&self, row: Connection) -> Candidate {
+        let (token, team) = (&self.caller.token, self.create.team);
+        match self.shared.client.get(token, team, row.id).await {
+            Ok(answer) => match self.create.body.likeness(&answer.body, View::Single) {
+                Likeness::Same => Candidate::Same(Box::new(answer.body)),
+                Likeness::Different | Likeness::Unclear => Candidate::Different,
+            },
+            // Its schema is over the limit: the row as listed is all there is to show.
+            Err(chartbrew::Error::Unknown(Unknown::TooLarge)) => Candidate::Same(Box::new(row)),
+            Err(chartbrew::Error::Rejected(Rejection::ConnectionNotFound)) => Candidate::Different,
+            Err(_) => Candidate::Unreadable,
+        }
+    }
+
+    /// Takes the oldest row that is nobody's yet, unless that would be a guess.
+    async fn choose(&self, candidates: Vec<Connection>, alone: &Alone) -> Look {
+        let owner = self.identity.as_ref().map(|identity| &identity.key);
+        let mut free = Vec::new();
+        for row in candidates {
+            match self
+                .shared
+                .store
+                .is_free(self.create.team, row.id, owner)
+                .await
+            {
+                Ok(true) => free.push(row),
+                Ok(false) => {}
+                Err(_) => return Look::Failed,
+            }
+        }
+        if free.len() > alone.unresolved() {
+            return Look::Ambiguous;
+        }
+        // The list is newest first.
+        while let Some(row) = free.pop() {
+            if self.hand_out(row.id).await {
+                return Look::Found(Box::new(row));
+            }
+        }
+        Look::None
+    }
+}
+
+enum Candidate {
+    Same(Box<Connection>),
+    Different,
+    Unreadable,
+}
+
+/// The earliest time at which the server can have seen the request, in whole seconds as its rows
+/// show them. The `Date` of the list is at most a second behind the server's clock and was made
+/// no later than we read it.
+fn began_by_the_servers_clock(list: &Answer<ConnectionList>, began: Instant) -> Timestamp {
+    let now = list.date.unwrap_or_else(Timestamp::now);
+    let ago = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::MAX);
+    let since = now.checked_sub(ago).unwrap_or(Timestamp::MIN);
+    Timestamp::from_second(since.as_second()).unwrap_or(Timestamp::MIN)
+}
+
+fn cannot_look(error: &chartbrew::Error) -> Look {
+    match error {
+        chartbrew::Error::Rejected(Rejection::NotTheApi(status)) => Look::NotTheApi(*status),
+        chartbrew::Error::Unknown(Unknown::Unreadable) => Look::NotTheApi(200),
+        chartbrew::Error::Rejected(rejection) if !rejection.is_transient() => Look::Refused,
+        chartbrew::Error::Rejected(_)
+        | chartbrew::Error::NotSent(_)
+        | chartbrew::Error::Unknown(_) => Look::Failed,
+    }
+}
+
+// === impl Search ===
+
+impl Search {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Found(_) => "found",
+            Self::NotFound => "not_found",
+            Self::Ambiguous => "ambiguous",
+            Self::CutOff => "cut_off",
+            Self::NotTheApi(_) => "not_the_api",
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The loop: attempt → what is known → wait, recover or stop.
+//!
+//! A plain `async fn`, since what follows an attempt is more than a yes or no to another one:
+//! `tower::retry::Policy` cannot read a list, judge it, and perhaps answer from it.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+use tower::retry::budget::Budget;
+
+use super::{Error, Job, Origin, error::Unavailable, recovery::Sent, request_id::Holder};
+use crate::chartbrew::{self, Unknown, types::Connection};
+
+/// A connection and where it came from.
+pub(super) type Found = (Box<Connection>, Origin);
+
+/// What is told when nothing better is known of when to come back.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How an attempt ended.
+enum Attempt {
+    /// It was answered.
+    Created(Box<Connection>),
+    /// The time ran out before it was sent.
+    NotBegun,
+    /// It failed.
+    Failed(chartbrew::Error),
+}
+
+impl Job {
+    /// Sends the request until its outcome is known. `patience` bounds one attempt and what
+    /// follows a lost answer; the caller's deadline bounds the beginning of everything.
+    ///
+    /// With a claim, the store learns of every attempt before it is made; no note, no attempt.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        patience: Instant,
+        claim: Option<Holder>,
+    ) -> Result<Found, Error> {
+        if !self.caller.is_retry {
+            self.shared.budget.deposit();
+        }
+        for attempt in 1.. {
+            let pass =
+                self.shared
+                    .breaker
+                    .pass(Instant::now())
+                    .map_err(|open| Error::Unavailable {
+                        cause: Unavailable::CircuitOpen,
+                        retry_after: open.retry_after,
+                    })?;
+            self.note_sending(claim).await?;
+            let began = Instant::now();
+            let outcome = self.attempt(patience).await;
+            match &outcome {
+                Attempt::NotBegun => drop(pass),
+                Attempt::Failed(error) if is_a_failure_to_reach(error) => {
+                    pass.failed(Instant::now());
+                }
+                Attempt::Created(_) | Attempt::Failed(_) => pass.succeeded(),
+            }
+            let error = match outcome {
+                Attempt::Created(connection) => return Ok((connection, Origin::Answered)),
+                Attempt::NotBegun => return Err(too_late()),
+                Attempt::Failed(chartbrew::Error::Unknown(cause)) => {
+                    let sent = Sent { began, cause };
+                    return self.recover_now(sent, patience).await;
+                }
+                Attempt::Failed(error) => error,
+            };
+            match self.wait_before_another(attempt, &error) {
+                Some(wait) => {
+                    tracing::debug!(attempt, wait_ms = wait.as_millis(), %error, "retrying");
+                    tokio::time::sleep(wait).await;
+                }
+                None => return Err(self.last_word(error)),
+            }
+        }
+        Err(too_late())
+    }
+
+    async fn note_sending(&self, claim: Option<Holder>) -> Result<(), Error> {
+        let (Some(holder), Some(identity)) = (claim, &self.identity) else {
+            return Ok(());
+        };
+        Ok(self.shared.store.sending(&identity.key, holder).await?)
+    }
+
+    /// One attempt, in a task that goes on if this future is dropped or runs out of patience.
+    async fn attempt(self: &Arc<Self>, patience: Instant) -> Attempt {
+        let name = &self.create.body.sent().name;
+        let place = self.shared.twins.place(self.create.team, name);
+        let deadline = self.caller.deadline.instant();
+        let Ok(share) = timeout_at(deadline, place.share()).await else {
+            return Attempt::NotBegun;
+        };
+        if self.caller.deadline.has_passed() {
+            return Attempt::NotBegun;
+        }
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let job = self.clone();
+        let limit = patience.max(Instant::now() + self.shared.settings.abandoned_after);
+        let task = self.shared.tasks.spawn(async move {
+            let create = &job.create;
+            let json = create.body.json().clone();
+            let post = job
+                .shared
+                .client
+                .create(&job.caller.token, create.team, json);
+            let answer = timeout_at(limit, post).await;
+            let answer = answer.unwrap_or(Err(chartbrew::Error::Unknown(Unknown::NoAnswer)))?;
+            job.hand_out(answer.body.id).await;
+            // Twins may look for their own rows only now that this one is known to be taken.
+            drop(share);
+            Ok(Box::new(answer.body))
+        });
+        match timeout_at(patience, task).await {
+            Ok(Ok(Ok(connection))) => Attempt::Created(connection),
+            Ok(Ok(Err(error))) => Attempt::Failed(error),
+            // The task panicked, or there was no patience left.
+            Ok(Err(_)) | Err(_) => Attempt::Failed(chartbrew::Error::Unknown(Unknown::NoAnswer)),
+        }
+    }
+
+    /// How long to wait before the next attempt; `None` if there shall be none.
+    fn wait_before_another(&self, attempt: u32, error: &chartbrew::Error) -> Option<Duration> {
+        let settings = &self.shared.settings;
+        if !is_transient(error) || attempt >= settings.attempts {
+            return None;
+        }
+        let backoff = settings.backoff.wait(attempt, fastrand::f64());
+        let wait = asked_wait(error).map_or(backoff, |asked| asked.max(backoff));
+        (self.caller.deadline.allows(wait) && self.shared.budget.withdraw()).then_some(wait)
+    }
+
+    /// What the caller is told when no attempt follows. Nothing was created.
+    fn last_word(&self, error: chartbrew::Error) -> Error {
+        use chartbrew::{Error as Upstream, Rejection};
+        let settings = &self.shared.settings;
+        let retry_after = asked_wait(&error).unwrap_or(DEFAULT_RETRY_AFTER);
+        match error {
+            Upstream::NotSent(cause) => Error::Unavailable {
+                cause: Unavailable::NotSent(cause),
+                retry_after,
+            },
+            Upstream::Rejected(Rejection::RateLimited(_)) => Error::RateLimited { retry_after },
+            Upstream::Rejected(Rejection::NotTheApi(status)) => Error::NotTheApi { status },
+            Upstream::Rejected(rejection) if rejection.is_transient() => Error::Unavailable {
+                cause: Unavailable::Rejected(rejection),
+                retry_after: retry_after.max(settings.backoff.base),
+            },
+            Upstream::Rejected(rejection) => Error::Rejected(rejection),
+            Upstream::Unknown(_) => self.outcome_unknown(),
+        }
+    }
+
+    /// The error for an outcome that was not found out.
+    pub(super) fn outcome_unknown(&self) -> Error {
+        Error::OutcomeUnknown {
+            deadline_passed: self.caller.deadline.has_passed(),
+        }
+    }
+
+    /// Notes that a connection is this request's, so that no recovery takes it for another's.
+    pub(super) async fn hand_out(&self, id: i32) -> bool {
+        let owner = self.identity.as_ref().map(|identity| &identity.key);
+        let handed = self
+            .shared
+            .store
+            .hand_out(self.create.team, id, owner)
+            .await;
+        handed.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot note a connection as handed out");
+            true
+        })
+    }
+}
+
+fn too_late() -> Error {
+    Error::Unavailable {
+        cause: Unavailable::DeadlineBeforeSending,
+        retry_after: DEFAULT_RETRY_AFTER,
+    }
+}
+
+fn is_a_failure_to_reach(error: &chartbrew::Error) -> bool {
+    use chartbrew::Rejection;
+    match error {
+        chartbrew::Error::NotSent(_) => true,
+        chartbrew::Error::Rejected(rejection) => matches!(
+            rejection,
+            Rejection::Unavailable(503, _) | Rejection::StoreUnavailable
+        ),
+        chartbrew::Error::Unknown(_) => false,
+    }
+}
+
+fn is_transient(error: &chartbrew::Error) -> bool {
+    match error {
+        chartbrew::Error::NotSent(cause) => cause.is_transient(),
+        chartbrew::Error::Rejected(rejection) => rejection.is_transient(),
+        chartbrew::Error::Unknown(_) => false,
+    }
+}
+
+fn asked_wait(error: &chartbrew::Error) -> Option<Duration> {
+    match error {
+        chartbrew::Error::Rejected(rejection) => rejection.retry_after(),
+        chartbrew::Error::NotSent(_) | chartbrew::Error::Unknown(_) => None,
+    }
+}

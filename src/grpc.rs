@@ -1,0 +1,140 @@
+//! The edge: gRPC in, gRPC out. Five steps a call, each in a room of its own: metadata → convert
+//! → delivery → convert → status.
+
+mod call;
+mod deadline;
+mod foreign;
+mod health;
+mod metadata;
+mod server;
+mod status;
+
+use std::{sync::Arc, time::Duration};
+
+use tonic::{Request, Response, Status};
+
+pub use self::{health::Health, server::Server, status::DOMAIN};
+use self::{
+    metadata::{Incoming, TokenMissing},
+    status::Context,
+};
+use crate::{
+    chartbrew::{Rejection, Token},
+    convert::{self, Limits},
+    delivery::{self, Delivery},
+    proto::{CreateRequest, CreateResponse, connection_service_server::ConnectionService},
+};
+
+/// How the gateway serves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Largest request message, in bytes, decompressed. Default 5 MiB: four files of 1 MiB and a
+    /// body fit in.
+    pub max_message_bytes: usize,
+    /// Calls at once on one connection. Default 256.
+    pub max_streams: u32,
+    /// How long calls under way may go on after the signal to stop. Default 120 s.
+    pub shutdown_grace: Duration,
+    /// Deadline of a create whose caller sets none. Default 120 s.
+    pub create_deadline: Duration,
+    /// How large the parts of a request may be. Chartbrew's own limits by default.
+    pub limits: Limits,
+    /// A token of the gateway's own, used in place of the callers'.
+    pub own_token: Option<Token>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 5 * 1024 * 1024,
+            max_streams: 256,
+            shutdown_grace: Duration::from_secs(120),
+            create_deadline: Duration::from_secs(120),
+            limits: Limits::default(),
+            own_token: None,
+        }
+    }
+}
+
+/// The service's handlers.
+#[derive(Clone, Debug)]
+struct Handlers {
+    settings: Arc<Settings>,
+    delivery: Delivery,
+    health: Health,
+}
+
+#[tonic::async_trait]
+impl ConnectionService for Handlers {
+    async fn create(
+        &self,
+        request: Request<CreateRequest>,
+    ) -> Result<Response<CreateResponse>, Status> {
+        let call = Incoming::read(&request);
+        let mut context = self.context(&call, request.get_ref().team_id);
+        let token = self
+            .token(&call)
+            .map_err(|missing| context.token_missing(missing))?;
+        let create = convert::create(request.into_inner(), &self.settings.limits)
+            .map_err(|violations| context.violations(&violations))?;
+        context.request_id = create.request_id;
+        let caller = call.caller(token, self.settings.create_deadline);
+        let delivered = self.delivery.create(caller, to_delivery(create)).await;
+        call.facts.delivered(delivered.attempts, delivered.origin);
+        self.note_token(&delivered.result);
+        let connection = delivered.result.map_err(|error| context.delivery(&error))?;
+        let connection = Some(convert::connection(*connection));
+        Ok(Response::new(CreateResponse { connection }))
+    }
+}
+
+// === impl Handlers ===
+
+impl Handlers {
+    /// The token to send upstream: the gateway's own, or the caller's.
+    fn token(&self, call: &Incoming) -> Result<Token, TokenMissing> {
+        match &self.settings.own_token {
+            Some(own) => Ok(own.clone()),
+            None => call.token.clone(),
+        }
+    }
+
+    fn context<'a>(&self, call: &'a Incoming, team_id: i32) -> Context<'a> {
+        Context {
+            facts: &call.facts,
+            team_id: Some(team_id),
+            request_id: None,
+            own_token: self.settings.own_token.is_some(),
+        }
+    }
+
+    /// A gateway whose own token is rejected can serve nobody: it is not ready until the token is
+    /// accepted again.
+    fn note_token<T>(&self, result: &Result<T, delivery::Error>) {
+        if self.settings.own_token.is_none() {
+            return;
+        }
+        match result {
+            Ok(_) => self.health.set_token_accepted(true),
+            Err(delivery::Error::Rejected(Rejection::TokenRejected)) => {
+                self.health.set_token_accepted(false);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn to_delivery(create: convert::Create) -> delivery::Create {
+    let convert::Create {
+        team_id,
+        body,
+        request_id,
+        files,
+    } = create;
+    delivery::Create {
+        team: team_id,
+        body,
+        request_id,
+        files,
+    }
+}

@@ -1,0 +1,169 @@
+//! One call, seen from outside: its id, its trailers, its line in the log.
+//!
+//! The outermost layer, so that it sees every answer, also those to panics and to requests that
+//! never reach a handler. What the handler learns on the way it leaves in [`Facts`].
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue};
+use http_body_util::BodyExt;
+use tokio::time::Instant;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tonic::{Code, Status};
+
+use super::metadata;
+use crate::delivery::Origin;
+
+/// What is learned about a call while it is handled.
+#[derive(Clone, Debug)]
+pub(super) struct Facts(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    request_id: HeaderValue,
+    attempts: AtomicU32,
+    origin: OnceLock<Origin>,
+    reason: OnceLock<&'static str>,
+    upstream_status: OnceLock<u16>,
+}
+
+/// Writes the call's line when the answer has been given, or given up.
+struct Record {
+    facts: Facts,
+    method: String,
+    began: Instant,
+    code: Option<Code>,
+    _under_way: TaskTrackerToken,
+}
+
+/// Layer: see the module's docs. The tracker counts the calls that are under way.
+pub(super) async fn track(
+    State(calls): State<TaskTracker>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let facts = Facts::new(metadata::request_id(request.headers()));
+    request.extensions_mut().insert(facts.clone());
+    let mut record = Record {
+        method: request.uri().path().trim_start_matches('/').to_owned(),
+        began: Instant::now(),
+        code: None,
+        facts: facts.clone(),
+        _under_way: calls.token(),
+    };
+    let mut response = next.run(request).await;
+    if let Some(code) = code_in(response.headers()) {
+        // Trailers only: the headers are the trailers.
+        record.code = Some(code);
+        facts.write_to(response.headers_mut());
+    }
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| match frame.into_trailers() {
+            Ok(mut trailers) => {
+                record.code = code_in(&trailers);
+                record.facts.write_to(&mut trailers);
+                http_body::Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        }))
+    })
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    headers
+        .get(Status::GRPC_STATUS)
+        .map(|code| Code::from_bytes(code.as_bytes()))
+}
+
+// === impl Facts ===
+
+impl Facts {
+    pub(super) fn new(request_id: HeaderValue) -> Self {
+        Self(Arc::new(Inner {
+            request_id,
+            attempts: AtomicU32::new(0),
+            origin: OnceLock::new(),
+            reason: OnceLock::new(),
+            upstream_status: OnceLock::new(),
+        }))
+    }
+
+    /// The id that the call goes by.
+    pub(super) fn request_id(&self) -> &str {
+        self.0.request_id.to_str().unwrap_or_default()
+    }
+
+    pub(super) fn delivered(&self, attempts: u32, origin: Origin) {
+        self.0.attempts.store(attempts, Ordering::Relaxed);
+        self.0.origin.get_or_init(|| origin);
+    }
+
+    pub(super) fn failed(&self, reason: &'static str, upstream_status: Option<u16>) {
+        self.0.reason.get_or_init(|| reason);
+        if let Some(status) = upstream_status {
+            self.0.upstream_status.get_or_init(|| status);
+        }
+    }
+
+    fn attempts(&self) -> u32 {
+        self.0.attempts.load(Ordering::Relaxed)
+    }
+
+    fn outcome(&self) -> Option<&'static str> {
+        match self.0.origin.get()? {
+            Origin::Answered => None,
+            Origin::Recovered => Some("recovered"),
+            Origin::Replayed => Some("replayed"),
+        }
+    }
+
+    fn write_to(&self, trailers: &mut HeaderMap) {
+        trailers.insert(metadata::X_REQUEST_ID, self.0.request_id.clone());
+        trailers.insert(metadata::X_UPSTREAM_ATTEMPTS, self.attempts().into());
+        if let Some(outcome) = self.outcome() {
+            trailers.insert(metadata::X_OUTCOME, HeaderValue::from_static(outcome));
+        }
+    }
+}
+
+// === impl Record ===
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // An answer without a code was not taken to its end: the caller hung up.
+        let code = self.code.unwrap_or(Code::Cancelled);
+        let facts = &self.facts.0;
+        let duration_ms = self.began.elapsed().as_secs_f64() * 1000.0;
+        let quiet = self.method.starts_with("grpc.");
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    method = self.method,
+                    code = ?code,
+                    reason = facts.reason.get(),
+                    duration_ms,
+                    attempts = self.facts.attempts(),
+                    upstream_status = facts.upstream_status.get(),
+                    outcome = self.facts.outcome(),
+                    request_id = self.facts.request_id(),
+                    "call"
+                )
+            };
+        }
+        match code {
+            _ if quiet => line!(debug),
+            Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
+            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => line!(warn),
+            _ => line!(info),
+        }
+    }
+}

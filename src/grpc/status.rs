@@ -1,0 +1,497 @@
+//! The error table: the one place that makes a `tonic::Status`.
+//!
+//! Three kinds of failure come in (from metadata, from `convert`, from `delivery`), each matched
+//! without a catch-all, so that a new one does not compile until it has a row here. Every status
+//! has an `ErrorInfo`; its reason is what callers decide by. No text of upstream's reaches it.
+//!
+//! | promise | how it is kept |
+//! |---|---|
+//! | UNAVAILABLE: nothing was created, retry freely | only what `delivery` has proven has that code |
+//! | an unclear outcome is not retried by machines without a request id | `grpc-retry-pushback-ms: -1` |
+//! | several clients drop a call whose trailers exceed 8 KiB | [`fit`] |
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use super::{
+    call::Facts,
+    metadata::{self, TokenMissing},
+};
+use crate::{
+    chartbrew::{self, FieldError, NotSent, Problem, Rejection, Unknown},
+    convert::{self, Violations},
+    delivery::{self, Unavailable},
+};
+
+/// Domain of every `ErrorInfo`.
+pub const DOMAIN: &str = "gateway.chartbrew.com";
+
+/// Longest message, in bytes.
+const MAX_MESSAGE: usize = 1024;
+/// Largest set of status trailers, in bytes as sent: percent-encoding and base64 included.
+const MAX_TRAILERS: usize = 7 * 1024;
+/// When to come back after the gateway itself was too busy.
+const OVERLOADED_RETRY: Duration = Duration::from_millis(200);
+/// When to ask again for an outcome that is not known yet.
+const UNKNOWN_RETRY: Duration = Duration::from_secs(2);
+
+/// The call that failed.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    /// What is known about it so far; learns the reason.
+    pub(super) facts: &'a Facts,
+    /// The team it was about, if that is known.
+    pub(super) team_id: Option<i32>,
+    /// The caller's id for the creation.
+    pub(super) request_id: Option<uuid::Uuid>,
+    /// The gateway uses a token of its own.
+    pub(super) own_token: bool,
+}
+
+/// A row of the table.
+struct Row {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: HashMap<String, String>,
+    violations: Vec<FieldViolation>,
+    retry: Option<Duration>,
+    /// Clients with a retry policy must not retry.
+    pushback: bool,
+    upstream_status: Option<u16>,
+}
+
+// === impl Context ===
+
+impl Context<'_> {
+    /// No token to go on with.
+    pub(super) fn token_missing(&self, missing: TokenMissing) -> Status {
+        self.status(Row::new(
+            Code::Unauthenticated,
+            "TOKEN_MISSING",
+            missing.to_string(),
+        ))
+    }
+
+    /// The request is wrong.
+    pub(super) fn violations(&self, violations: &Violations) -> Status {
+        let reason = match violations.only_too_large() {
+            true => "TOO_LARGE",
+            false => "INVALID_FIELD",
+        };
+        let found: Vec<_> = violations
+            .iter()
+            .map(|violation| FieldViolation::new(&violation.field, &violation.description))
+            .collect();
+        let mut row = Row::new(
+            Code::InvalidArgument,
+            reason,
+            summary("invalid request", &found),
+        );
+        if violations.omitted() > 0 {
+            row = row.with("violations_omitted", violations.omitted());
+        }
+        row.violations = found;
+        self.status(row)
+    }
+
+    /// Chartbrew, or the way to it, failed.
+    pub(super) fn delivery(&self, error: &delivery::Error) -> Status {
+        self.status(self.delivery_row(error))
+    }
+
+    /// A handler panicked. What it had sent by then is not known.
+    pub(super) fn panicked(&self) -> Status {
+        let mut row = Row::new(
+            Code::Internal,
+            "INTERNAL",
+            "the gateway failed while handling the call; a create may have been sent",
+        );
+        row.pushback = true;
+        self.status(row)
+    }
+
+    /// tonic itself refused the call before it reached a handler.
+    pub(super) fn refused_by_tonic(&self, status: &Status) -> Status {
+        let message = status.message();
+        let row = match status.code() {
+            Code::OutOfRange => Row::new(
+                Code::InvalidArgument,
+                "TOO_LARGE",
+                "the request message is over the gateway's size limit",
+            ),
+            // tonic's wording for a message that prost cannot decode.
+            Code::Internal if message.contains("decode Protobuf") => Row::new(
+                Code::InvalidArgument,
+                "INVALID_FIELD",
+                "the request message cannot be decoded: it is no CreateRequest, has text that is \
+                 not UTF-8, or nests values more than 100 levels deep",
+            ),
+            Code::Internal if message.contains("decompress") => Row::new(
+                Code::InvalidArgument,
+                "INVALID_FIELD",
+                "the request message cannot be decompressed",
+            ),
+            Code::Unimplemented => Row::new(
+                Code::Unimplemented,
+                "UNIMPLEMENTED",
+                "no such method, or a compression that the gateway does not accept (gzip and \
+                 zstd are); the reflection service lists the methods",
+            ),
+            code => Row::new(
+                code,
+                "BAD_CALL",
+                "the call does not follow the gRPC protocol",
+            ),
+        };
+        self.status(row)
+    }
+
+    #[rustfmt::skip]
+    fn delivery_row(&self, error: &delivery::Error) -> Row {
+        use delivery::Error::*;
+        match error {
+            Rejected(rejection) => self.rejection_row(rejection),
+            Unavailable { cause, retry_after } => unavailable_row(cause).retry_in(*retry_after),
+            RateLimited { retry_after } => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
+                "Chartbrew limits the rate of requests, also after retries; nothing was created")
+                .retry_in(*retry_after).upstream(429),
+            Overloaded => Row::new(Code::ResourceExhausted, "OVERLOADED",
+                "the gateway has as many calls under way as it may have; nothing was sent")
+                .retry_in(OVERLOADED_RETRY),
+            OutcomeUnknown { deadline_passed } => self.unknown_row(*deadline_passed),
+            UpstreamError { status } => Row::new(Code::Internal, "UPSTREAM_ERROR",
+                format!("Chartbrew answered HTTP {status} and nothing was found to be created"))
+                .upstream(*status),
+            NotTheApi { status } => misconfigured_row(*status),
+            RequestIdReused => Row::new(Code::InvalidArgument, "REQUEST_ID_REUSED",
+                "request_id: was used in the last 24 h for a different request; take a new one, \
+                 or repeat the request unchanged")
+                .violation("request_id", "was used for a different request"),
+            Store(_) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+                "the request_id store cannot be reached, so the request was not sent; nothing was \
+                 created")
+                .retry_in(UNKNOWN_RETRY),
+            FilesNotUploaded { connection_id, cause } => self.files_row(*connection_id, cause),
+            NotReadable { connection_id, cause } => self.not_readable_row(*connection_id, cause),
+        }
+    }
+
+    #[rustfmt::skip]
+    fn rejection_row(&self, rejection: &Rejection) -> Row {
+        use Rejection::*;
+        let row = match rejection {
+            TokenRejected if self.own_token => Row::new(Code::FailedPrecondition, "GATEWAY_TOKEN_REJECTED",
+                "Chartbrew rejected the gateway's own token; its operator must set a valid one \
+                 (CHARTBREW_TOKEN or CHARTBREW_TOKEN_FILE)"),
+            TokenRejected => Row::new(Code::Unauthenticated, "TOKEN_REJECTED",
+                "Chartbrew rejected the token: it is wrong, expired or revoked, or its user is gone"),
+            AccessDenied => Row::new(Code::PermissionDenied, "ACCESS_DENIED",
+                format!("the token has no right to do this in team {}, or there is no such team", self.team())),
+            ConnectionNotFound => Row::new(Code::NotFound, "CONNECTION_NOT_FOUND",
+                format!("team {} has no such connection", self.team())),
+            AlreadyExists => Row::new(Code::AlreadyExists, "ALREADY_EXISTS",
+                "Chartbrew says that it exists already"),
+            TooLarge => Row::new(Code::InvalidArgument, "TOO_LARGE",
+                "Chartbrew, or a proxy before it, refused the request as too large"),
+            Fields(fields) => fields_row(fields),
+            Unexplained(status) => Row::new(Code::FailedPrecondition, "REJECTED_BY_CHARTBREW",
+                format!("Chartbrew answered HTTP {status} without saying why; for jira and \
+                    stripeOfficial it does so when it cannot reach their service")),
+            SourceDisabled => Row::new(Code::FailedPrecondition, "SOURCE_DISABLED",
+                "this connection type is switched off on the Chartbrew server"),
+            StoreUnavailable => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+                "Chartbrew cannot reach its own database; nothing was created"),
+            RateLimited(_) => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
+                "Chartbrew limits the rate of requests; nothing was created"),
+            Unavailable(status, _) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+                format!("Chartbrew answered HTTP {status}; nothing was created")),
+            NotTheApi(status) => misconfigured_row(*status),
+        };
+        match rejection.http_status() {
+            Some(status) => row.upstream(status),
+            None => row,
+        }
+    }
+
+    fn unknown_row(&self, deadline_passed: bool) -> Row {
+        let (code, why) = match deadline_passed {
+            true => (Code::DeadlineExceeded, "the deadline passed"),
+            false => (Code::Unknown, "the answer was lost"),
+        };
+        let next = match self.request_id {
+            Some(_) => "repeat the call with the same request_id and request to learn the outcome",
+            None => {
+                "look for it in the team's connections before creating it again; a request_id \
+                 would have made repeating safe"
+            }
+        };
+        let message = format!(
+            "the request was sent and {why} before its outcome was known: the connection may \
+             exist or come to exist; {next}"
+        );
+        let mut row = Row::new(code, "OUTCOME_UNKNOWN", message).with("team_id", self.team());
+        match self.request_id {
+            Some(id) => row.with("request_id", id).retry_in(UNKNOWN_RETRY),
+            None => {
+                row.pushback = true;
+                row
+            }
+        }
+    }
+
+    /// The connection exists: the code must not be one that says otherwise.
+    fn files_row(&self, connection_id: i32, cause: &chartbrew::Error) -> Row {
+        let because = self.cause_row(cause);
+        let code = match because.code {
+            code @ (Code::InvalidArgument
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::NotFound) => code,
+            _ => Code::FailedPrecondition,
+        };
+        let next = match self.request_id {
+            Some(_) => "repeat the call with the same request_id to upload them",
+            None => "upload them to that connection; do not create it again",
+        };
+        let message = format!(
+            "connection {connection_id} was created but its files were not uploaded: {}; {next}",
+            because.message
+        );
+        let mut row = Row::new(code, "FILES_NOT_UPLOADED", message)
+            .with("connection_id", connection_id)
+            .with("cause", because.reason);
+        row.violations = because.violations;
+        row.upstream_status = because.upstream_status;
+        row.pushback = self.request_id.is_none();
+        row
+    }
+
+    fn not_readable_row(&self, connection_id: i32, cause: &chartbrew::Error) -> Row {
+        let mut row = self.cause_row(cause).with("connection_id", connection_id);
+        // "Nothing was created" would not be true.
+        if row.code == Code::Unavailable {
+            row.code = Code::Unknown;
+            row.reason = "OUTCOME_UNKNOWN";
+        }
+        row.message = format!(
+            "connection {connection_id} was created by an earlier call with this request_id, but \
+             it cannot be read now: {}",
+            row.message
+        );
+        match self.request_id {
+            Some(id) if row.reason == "OUTCOME_UNKNOWN" => row
+                .with("request_id", id)
+                .with("team_id", self.team())
+                .retry_in(UNKNOWN_RETRY),
+            _ => row,
+        }
+    }
+
+    fn cause_row(&self, cause: &chartbrew::Error) -> Row {
+        match cause {
+            chartbrew::Error::NotSent(cause) => {
+                unavailable_row(&delivery::Unavailable::NotSent(*cause))
+            }
+            chartbrew::Error::Rejected(rejection) => self.rejection_row(rejection),
+            chartbrew::Error::Unknown(Unknown::Unreadable) => misconfigured_row(200),
+            chartbrew::Error::Unknown(cause) => {
+                Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE", cause.to_string())
+            }
+        }
+    }
+
+    fn team(&self) -> i32 {
+        self.team_id.unwrap_or_default()
+    }
+
+    fn status(&self, row: Row) -> Status {
+        self.facts.failed(row.reason, row.upstream_status);
+        fit(row, self.facts.request_id())
+    }
+}
+
+#[rustfmt::skip]
+fn unavailable_row(cause: &Unavailable) -> Row {
+    let row = |message: &str| Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+        format!("{message}; nothing was created"));
+    match cause {
+        Unavailable::NotSent(NotSent::Tls) => row("TLS with Chartbrew failed: its certificate \
+            does not verify, or CHARTBREW_URL names the wrong host or scheme"),
+        Unavailable::NotSent(NotSent::Request) => Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED",
+            "the request to Chartbrew could not be built; look at CHARTBREW_URL"),
+        Unavailable::NotSent(cause @ (NotSent::Dns | NotSent::Connect | NotSent::ConnectTimeout)) =>
+            row(&format!("Chartbrew cannot be reached: {cause}")),
+        Unavailable::Rejected(Rejection::StoreUnavailable) =>
+            row("Chartbrew cannot reach its own database").upstream(400),
+        Unavailable::Rejected(rejection) => {
+            let row = row(&format!("Chartbrew is not ready: {rejection}"));
+            match rejection.http_status() { Some(status) => row.upstream(status), None => row }
+        }
+        Unavailable::CircuitOpen =>
+            row("Chartbrew could not be reached several times in a row; the circuit is open"),
+        Unavailable::DeadlineBeforeSending =>
+            row("the deadline passed before the request could be sent"),
+    }
+}
+
+fn misconfigured_row(status: u16) -> Row {
+    let what = match status {
+        200..=299 => "answered something that is not Chartbrew's JSON".to_owned(),
+        300..=399 => format!("answered HTTP {status}, a redirect, which is not followed"),
+        _ => format!("answered HTTP {status}: it does not know the route"),
+    };
+    let message =
+        format!("what CHARTBREW_URL points at {what}; set it to the address of Chartbrew's API");
+    Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED", message).upstream(status)
+}
+
+fn fields_row(fields: &[FieldError]) -> Row {
+    let violations: Vec<_> = fields
+        .iter()
+        .map(|error| {
+            let field = convert::proto_field(error.field).unwrap_or("connection");
+            FieldViolation::new(field, problem_text(error.problem))
+        })
+        .collect();
+    let message = summary("Chartbrew refused the request", &violations);
+    let mut row = Row::new(Code::InvalidArgument, "REJECTED_BY_CHARTBREW", message);
+    row.violations = violations;
+    row
+}
+
+fn problem_text(problem: Problem) -> &'static str {
+    match problem {
+        Problem::NotText => "must be a text",
+        Problem::Missing => "is required by Chartbrew",
+        Problem::TooLong => "is too long for Chartbrew's database",
+        Problem::WrongType => "has a value of the wrong type for Chartbrew's database",
+        Problem::OutOfRange => "is out of the range of Chartbrew's database",
+        Problem::NotUnique => "must be unique and is taken",
+        Problem::NoSuchReference => "refers to something that does not exist",
+        Problem::Invalid => "was refused by Chartbrew",
+    }
+}
+
+/// "what: a: text; b: text".
+fn summary(what: &str, violations: &[FieldViolation]) -> String {
+    let mut message = what.to_owned();
+    for (index, violation) in violations.iter().enumerate() {
+        message.push_str(if index == 0 { ": " } else { "; " });
+        message.push_str(&violation.field);
+        message.push_str(": ");
+        message.push_str(&violation.description);
+        if message.len() > MAX_MESSAGE {
+            break;
+        }
+    }
+    message
+}
+
+/// Makes the status, with as many violations as its trailers have room for.
+fn fit(mut row: Row, call_id: &str) -> Status {
+    row.message = cut(row.message, MAX_MESSAGE);
+    let mut status = row.status(call_id);
+    while trailers_size(&status) > MAX_TRAILERS && !row.violations.is_empty() {
+        let kept = row.violations.len() / 2;
+        let left_out = row.violations.len() - kept;
+        row.violations.truncate(kept);
+        let before = row
+            .metadata
+            .get("violations_omitted")
+            .and_then(|n| n.parse().ok());
+        let omitted = left_out + before.unwrap_or(0_usize);
+        row = row.with("violations_omitted", omitted);
+        status = row.status(call_id);
+    }
+    if trailers_size(&status) > MAX_TRAILERS {
+        // Each of its bytes may have become three in one place and four thirds in another.
+        row.message = cut(row.message, MAX_MESSAGE / 2);
+        status = row.status(call_id);
+    }
+    status
+}
+
+/// What the status takes in trailers, as sent.
+fn trailers_size(status: &Status) -> usize {
+    let mut headers = http::HeaderMap::new();
+    if status.add_header(&mut headers).is_err() {
+        return usize::MAX;
+    }
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum()
+}
+
+fn cut(mut text: String, limit: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
+}
+
+// === impl Row ===
+
+impl Row {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: HashMap::new(),
+            violations: Vec::new(),
+            retry: None,
+            pushback: false,
+            upstream_status: None,
+        }
+    }
+
+    fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.metadata.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    fn retry_in(mut self, wait: Duration) -> Self {
+        self.retry = Some(wait);
+        self
+    }
+
+    fn violation(mut self, field: &str, description: &str) -> Self {
+        self.violations
+            .push(FieldViolation::new(field, description));
+        self
+    }
+
+    fn upstream(mut self, status: u16) -> Self {
+        self.upstream_status = Some(status);
+        self
+    }
+
+    fn status(&self, call_id: &str) -> Status {
+        let mut metadata = self.metadata.clone();
+        if let Some(status) = self.upstream_status {
+            metadata.insert("http_status".to_owned(), status.to_string());
+        }
+        let mut details = ErrorDetails::with_error_info(self.reason, DOMAIN, metadata);
+        if !self.violations.is_empty() {
+            details.set_bad_request(self.violations.clone());
+        }
+        if let Some(wait) = self.retry {
+            details.set_retry_info(Some(wait));
+        }
+        details.set_request_info(call_id, "");
+        let mut status = Status::with_error_details(self.code, self.message.clone(), details);
+        if self.pushback {
+            let never = tonic::metadata::MetadataValue::from_static("-1");
+            status
+                .metadata_mut()
+                .insert(metadata::RETRY_PUSHBACK, never);
+        }
+        status
+    }
+}

@@ -1,0 +1,103 @@
+//! Logs: one line a call, on stderr; text for people, JSON for machines.
+//!
+//! A line has a sentence and fields; a field's unit is in its name. ERROR asks an operator to
+//! act, WARN tells of something degraded, INFO of the life of the process and of each call, DEBUG
+//! of decisions on the way. No line holds a body, a token or a text of upstream's.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry::Registry,
+    util::SubscriberInitExt,
+};
+
+/// Targets whose lines may hold what a caller or upstream sent: HTTP libraries print headers and
+/// bodies at their lower levels. They are shut whatever the filter says.
+const NEVER_BELOW_INFO: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info,\
+                                tonic=info,tower=info,axum=info";
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people, coloured on a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    /// An env-filter directive. Default `info`.
+    pub filter: String,
+    /// Default: text if stderr is a terminal, else JSON.
+    pub format: Format,
+}
+
+/// The filter cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidFilter(#[from] tracing_subscriber::filter::ParseError);
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: Format::of_stderr(),
+        }
+    }
+}
+
+impl Format {
+    /// Text for a person at a terminal, JSON for whatever else reads stderr.
+    #[must_use]
+    pub fn of_stderr() -> Self {
+        match std::io::stderr().is_terminal() {
+            true => Self::Text,
+            false => Self::Json,
+        }
+    }
+}
+
+impl Logs {
+    /// Reads the filter without putting it to work.
+    ///
+    /// # Errors
+    /// If it is no env-filter.
+    pub fn check(&self) -> Result<(), InvalidFilter> {
+        EnvFilter::try_new(&self.filter)?;
+        Ok(())
+    }
+
+    /// Starts to log. Does nothing if the process logs already.
+    ///
+    /// # Errors
+    /// If the filter is no env-filter.
+    pub fn init(&self) -> Result<(), InvalidFilter> {
+        let subscriber = Registry::default().with(self.layer(std::io::stderr)?);
+        // A test may have set up its own subscriber.
+        drop(subscriber.try_init());
+        Ok(())
+    }
+
+    /// The layer that writes the lines.
+    ///
+    /// # Errors
+    /// If the filter is no env-filter.
+    pub fn layer<W>(&self, writer: W) -> Result<impl Layer<Registry> + use<W>, InvalidFilter>
+    where
+        W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
+    {
+        let asked = EnvFilter::try_new(&self.filter)?;
+        let allowed = EnvFilter::try_new(format!("trace,{NEVER_BELOW_INFO}"))?;
+        let lines = fmt::layer().with_writer(writer);
+        let lines = match self.format {
+            Format::Text => lines
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_target(false)
+                .boxed(),
+            Format::Json => lines.json().flatten_event(true).boxed(),
+        };
+        Ok(lines.with_filter(asked.and(allowed)))
+    }
+}
