@@ -17,13 +17,12 @@ pub(super) async fn explain(request: Request, next: Next) -> Response {
     let standard = request.uri().path().starts_with("/grpc.");
     let facts = request.extensions().get::<Facts>().cloned();
     let response = next.run(request).await;
-    let refusal = response
-        .extensions()
-        .get::<Status>()
+    // Only an answer without a message has its status in the headers.
+    let refusal = Status::from_header_map(response.headers())
         .filter(|status| status.details().is_empty() && status.code() != Code::Ok);
     match (refusal, facts) {
         (Some(refusal), Some(facts)) if !standard => context(&facts)
-            .refused_by_tonic(refusal)
+            .refused_by_tonic(&refusal)
             .into_http::<Body>(),
         _ => response,
     }

@@ -5,5 +5,9 @@
     reason = "a test that cannot go on has failed; clippy.toml sees only #[test] bodies"
 )]
 
+mod contract;
 mod convert;
+mod create;
+mod house;
 mod sandbox;
+mod support;
