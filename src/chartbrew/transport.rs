@@ -20,8 +20,7 @@ use reqwest::{
 use url::Url;
 
 use super::{
-    Error, NotSent, Settings, Token, Unknown,
-    rejection::{self, Question},
+    Error, NotSent, Rejection, Settings, Token, Unknown,
     types::{Files, Unreadable},
 };
 
@@ -53,7 +52,7 @@ pub(super) struct Call<'a> {
     method: Method,
     path: String,
     body: Payload<'a>,
-    question: Question,
+    of_a_connection: bool,
 }
 
 #[derive(Debug)]
@@ -145,10 +144,10 @@ impl Transport {
             Payload::Files(files) => request.multipart(form(files)),
         };
         let response = request.send().await.map_err(|error| classify(&error))?;
-        self.read(response, call.question).await
+        self.read(response, call.of_a_connection).await
     }
 
-    async fn read(&self, response: Response, question: Question) -> Result<Success, Error> {
+    async fn read(&self, response: Response, of_a_connection: bool) -> Result<Success, Error> {
         let status = response.status();
         let date = http_date(response.headers(), &DATE);
         match status.as_u16() {
@@ -167,11 +166,11 @@ impl Transport {
                 let read = read_body(response, MAX_REFUSAL_BYTES);
                 let body = tokio::time::timeout(REFUSAL_BODY_TIMEOUT, read).await;
                 let body = body.ok().and_then(Result::ok).unwrap_or_default();
-                Err(Error::Rejected(rejection::read(
+                Err(Error::Rejected(Rejection::read(
                     code,
                     retry_after,
                     &body,
-                    question,
+                    of_a_connection,
                 )))
             }
         }
@@ -301,19 +300,16 @@ impl<'a> Call<'a> {
 
     /// The path names a connection: a 404 is about that, not about the route.
     pub(super) fn of_a_connection(mut self) -> Self {
-        self.question.of_a_connection = true;
+        self.of_a_connection = true;
         self
     }
 
     fn new(method: Method, path: String, body: Payload<'a>) -> Self {
-        let question = Question {
-            of_a_connection: false,
-        };
         Self {
             method,
             path,
             body,
-            question,
+            of_a_connection: false,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod contract;
 mod convert;
 mod create;
+mod errors;
 mod house;
 mod sandbox;
 mod support;

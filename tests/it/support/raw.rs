@@ -20,11 +20,9 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
-    pub(crate) async fn start<F: Future<Output = ()> + Send>(
-        script: impl Fn(Peer, usize) -> F + Send + Sync + 'static,
-    ) -> Self
+    pub(crate) async fn start<F>(script: impl Fn(Peer, usize) -> F + Send + Sync + 'static) -> Self
     where
-        F: 'static,
+        F: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
