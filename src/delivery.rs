@@ -14,6 +14,7 @@
 //! Every attempt runs in a task of its own: a caller that hangs up drops its handler, never a POST
 //! in flight. [`Delivery::drain`] waits for those tasks.
 
+mod attempt;
 mod backoff;
 mod breaker;
 mod create;

@@ -28,6 +28,8 @@ use crate::chartbrew::{
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// No pause is longer, so that a row that appears is found soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What the last look needs before the time is over.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 /// Looks at what a server created that is done with the request.
 const LOOKS_WHEN_SETTLED: u32 = 2;
 
@@ -42,14 +44,17 @@ pub(super) struct Sent {
 
 /// What looking for it has shown.
 #[derive(Debug)]
-enum Search {
+pub(super) enum Search {
+    /// This is it.
     Found(Box<Connection>),
-    /// It is not there, and the search went on for as long as it may.
+    /// It was not there for as long as there was time.
     NotFound,
+    /// It is not there, and the server is done with the request.
+    Settled,
     /// More than one may be it, or the reader may see too little to tell.
     Ambiguous,
-    /// The search was cut off by the deadline, or could not look.
-    CutOff,
+    /// The list cannot be read with this token.
+    Refused,
     /// What answers the list is not Chartbrew.
     NotTheApi(u16),
 }
@@ -73,27 +78,31 @@ impl Job {
         sent: Sent,
         patience: Instant,
     ) -> Result<Found, Error> {
-        let search = self.search(sent, patience).await;
+        let window = Instant::now() + self.shared.settings.recovery_window;
+        let search = self.search(sent, window.min(patience)).await;
         tracing::info!(cause = %sent.cause, result = search.name(), "looked for a lost answer");
+        let cut_off = patience < window;
         match (search, sent.cause) {
             (Search::Found(connection), _) => Ok((connection, Origin::Recovered)),
             (Search::NotTheApi(status), _) => Err(Error::NotTheApi { status }),
-            (Search::NotFound, Unknown::Unreadable) => Err(Error::NotTheApi { status: 200 }),
-            (Search::NotFound, Unknown::ServerError(status) | Unknown::GatewayError(status)) => {
+            (Search::Settled, Unknown::Unreadable) => Err(Error::NotTheApi { status: 200 }),
+            (Search::Settled, Unknown::ServerError(status)) => Err(Error::UpstreamError { status }),
+            (Search::NotFound, Unknown::GatewayError(status)) if !cut_off => {
                 Err(Error::UpstreamError { status })
             }
-            (Search::NotFound, Unknown::NoAnswer | Unknown::TooLarge)
-            | (Search::Ambiguous | Search::CutOff, _) => Err(self.outcome_unknown()),
+            (Search::NotFound | Search::Settled, _) => Err(Error::OutcomeUnknown {
+                deadline_passed: cut_off,
+            }),
+            (Search::Ambiguous | Search::Refused, _) => Err(self.outcome_unknown()),
         }
     }
 
-    async fn search(self: &Arc<Self>, sent: Sent, patience: Instant) -> Search {
-        let window = Instant::now() + self.shared.settings.recovery_window;
-        let until = window.min(patience);
+    /// Looks until it is found, or until there is nothing more to be expected.
+    pub(super) async fn search(self: &Arc<Self>, sent: Sent, until: Instant) -> Search {
         let name = &self.create.body.sent().name;
         let place = self.shared.twins.place(self.create.team, name);
         let Ok(alone) = timeout_at(until, place.alone(self.create.body.json())).await else {
-            return Search::CutOff;
+            return Search::NotFound;
         };
         let mut pause = FIRST_PAUSE;
         for look in 1.. {
@@ -102,20 +111,18 @@ impl Job {
                 Look::Found(connection) => return Search::Found(connection),
                 Look::Ambiguous => return Search::Ambiguous,
                 Look::NotTheApi(status) => return Search::NotTheApi(status),
-                Look::Refused => return Search::CutOff,
+                Look::Refused => return Search::Refused,
                 Look::None if sent.cause.is_settled() && look >= LOOKS_WHEN_SETTLED => {
-                    return Search::NotFound;
+                    return Search::Settled;
                 }
                 Look::None | Look::Failed => {}
             }
-            if Instant::now() + pause >= until {
-                // A last look at the very end, when the window and not the caller ends it.
-                if until < window {
-                    return Search::CutOff;
-                }
+            let left = until.saturating_duration_since(Instant::now());
+            if left <= LAST_LOOK {
                 break;
             }
-            tokio::time::sleep(pause).await;
+            // The last look comes as late as it can.
+            tokio::time::sleep(pause.min(left - LAST_LOOK)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Search::NotFound
@@ -226,7 +233,8 @@ impl Search {
             Self::Found(_) => "found",
             Self::NotFound => "not_found",
             Self::Ambiguous => "ambiguous",
-            Self::CutOff => "cut_off",
+            Self::Settled => "settled",
+            Self::Refused => "refused",
             Self::NotTheApi(_) => "not_the_api",
         }
     }

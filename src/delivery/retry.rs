@@ -3,32 +3,21 @@
 //! A plain `async fn`, since what follows an attempt is more than a yes or no to another one:
 //! `tower::retry::Policy` cannot read a list, judge it, and perhaps answer from it.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tower::retry::budget::Budget;
 
-use super::{Error, Job, Origin, error::Unavailable, recovery::Sent, request_id::Holder};
-use crate::chartbrew::{self, Unknown, types::Connection};
+use super::{
+    Error, Job, Origin, attempt::Attempt, error::Unavailable, recovery::Sent, request_id::Holder,
+};
+use crate::chartbrew::{self, types::Connection};
 
 /// A connection and where it came from.
 pub(super) type Found = (Box<Connection>, Origin);
 
 /// What is told when nothing better is known of when to come back.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// How an attempt ended.
-enum Attempt {
-    /// It was answered.
-    Created(Box<Connection>),
-    /// The time ran out before it was sent.
-    NotBegun,
-    /// It failed.
-    Failed(chartbrew::Error),
-}
 
 impl Job {
     /// Sends the request until its outcome is known. `patience` bounds one attempt and what
@@ -63,7 +52,7 @@ impl Job {
                 Attempt::Created(_) | Attempt::Failed(_) => pass.succeeded(),
             }
             let error = match outcome {
-                Attempt::Created(connection) => return Ok((connection, Origin::Answered)),
+                Attempt::Created(found) => return Ok(found),
                 Attempt::NotBegun => return Err(too_late()),
                 Attempt::Failed(chartbrew::Error::Unknown(cause)) => {
                     let sent = Sent { began, cause };
@@ -87,42 +76,6 @@ impl Job {
             return Ok(());
         };
         Ok(self.shared.store.sending(&identity.key, holder).await?)
-    }
-
-    /// One attempt, in a task that goes on if this future is dropped or runs out of patience.
-    async fn attempt(self: &Arc<Self>, patience: Instant) -> Attempt {
-        let name = &self.create.body.sent().name;
-        let place = self.shared.twins.place(self.create.team, name);
-        let deadline = self.caller.deadline.instant();
-        let Ok(share) = timeout_at(deadline, place.share()).await else {
-            return Attempt::NotBegun;
-        };
-        if self.caller.deadline.has_passed() {
-            return Attempt::NotBegun;
-        }
-        self.attempts.fetch_add(1, Ordering::Relaxed);
-        let job = self.clone();
-        let limit = patience.max(Instant::now() + self.shared.settings.abandoned_after);
-        let task = self.shared.tasks.spawn(async move {
-            let create = &job.create;
-            let json = create.body.json().clone();
-            let post = job
-                .shared
-                .client
-                .create(&job.caller.token, create.team, json);
-            let answer = timeout_at(limit, post).await;
-            let answer = answer.unwrap_or(Err(chartbrew::Error::Unknown(Unknown::NoAnswer)))?;
-            job.hand_out(answer.body.id).await;
-            // Twins may look for their own rows only now that this one is known to be taken.
-            drop(share);
-            Ok(Box::new(answer.body))
-        });
-        match timeout_at(patience, task).await {
-            Ok(Ok(Ok(connection))) => Attempt::Created(connection),
-            Ok(Ok(Err(error))) => Attempt::Failed(error),
-            // The task panicked, or there was no patience left.
-            Ok(Err(_)) | Err(_) => Attempt::Failed(chartbrew::Error::Unknown(Unknown::NoAnswer)),
-        }
     }
 
     /// How long to wait before the next attempt; `None` if there shall be none.

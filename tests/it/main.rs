@@ -8,6 +8,7 @@
 mod contract;
 mod convert;
 mod create;
+mod delivery;
 mod errors;
 mod house;
 mod sandbox;

@@ -52,47 +52,9 @@ pub(crate) async fn nobody() -> String {
 pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
-    /// Reads a request whole. `None` at the end of the connection.
-    pub(crate) async fn request(&mut self) -> Option<String> {
-        let mut bytes = Vec::new();
-        loop {
-            let mut buffer = [0; 4096];
-            let n = self.0.read(&mut buffer).await.ok()?;
-            if n == 0 {
-                return None;
-            }
-            bytes.extend_from_slice(&buffer[..n]);
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let Some((head, body)) = text.split_once("\r\n\r\n") else {
-                continue;
-            };
-            let length = head
-                .lines()
-                .find_map(|line| {
-                    line.to_ascii_lowercase()
-                        .strip_prefix("content-length:")?
-                        .trim()
-                        .parse()
-                        .ok()
-                })
-                .unwrap_or(0);
-            if body.len() >= length {
-                return Some(text);
-            }
-        }
-    }
-
     pub(crate) async fn write(&mut self, text: &str) {
         // The gateway may have hung up, which is its right.
         drop(self.0.write_all(text.as_bytes()).await);
-    }
-
-    pub(crate) async fn answer(&mut self, status: &str, headers: &str, body: &str) {
-        let length = body.len();
-        self.write(&format!(
-            "HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}"
-        ))
-        .await;
     }
 
     /// Ends the connection with a reset instead of a FIN.
@@ -103,4 +65,119 @@ impl Peer {
         )]
         self.0.set_linger(Some(std::time::Duration::ZERO)).unwrap();
     }
+}
+
+/// Where a [`Proxy`] breaks a connection that carries a create.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    /// After that many bytes of the request, with a reset.
+    Request(usize),
+    /// After that many bytes of the answer, with a reset.
+    Answer(usize),
+    /// The request is passed on, the answer is swallowed and the connection stays open.
+    Silence,
+    /// The answer is passed on a few bytes at a time.
+    Drip,
+}
+
+/// A TCP proxy before an upstream. Breaks the first connection that carries a POST, as told, and
+/// passes all others on.
+pub(crate) async fn proxy(upstream: std::net::SocketAddr, cut: Cut) -> Raw {
+    let broken = Arc::new(AtomicUsize::new(0));
+    Raw::start(move |peer, _| {
+        let broken = broken.clone();
+        async move { pass(peer, upstream, cut, &broken).await.unwrap_or_default() }
+    })
+    .await
+}
+
+async fn pass(
+    mut peer: Peer,
+    upstream: std::net::SocketAddr,
+    cut: Cut,
+    broken: &AtomicUsize,
+) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(upstream).await?;
+    let mut first = [0; 4];
+    peer.0.read_exact(&mut first).await?;
+    let is_create = &first == b"POST" && broken.fetch_add(1, Ordering::SeqCst) == 0;
+    if !is_create {
+        server.write_all(&first).await?;
+        tokio::io::copy_bidirectional(&mut peer.0, &mut server).await?;
+        return Ok(());
+    }
+    if let Cut::Request(bytes) = cut {
+        let rest = bytes.saturating_sub(first.len());
+        let mut part = vec![0; rest];
+        peer.0.read_exact(&mut part).await?;
+        server.write_all(&[&first[..], &part].concat()).await?;
+        peer.reset();
+        return Ok(());
+    }
+    server.write_all(&first).await?;
+    let (mut from_server, mut to_server) = server.into_split();
+    let (mut from_peer, mut to_peer) = peer.0.into_split();
+    let forward = tokio::io::copy(&mut from_peer, &mut to_server);
+    let back = async {
+        match cut {
+            Cut::Answer(bytes) => {
+                let mut part = vec![0; bytes];
+                from_server.read_exact(&mut part).await?;
+                to_peer.write_all(&part).await
+            }
+            Cut::Drip => loop {
+                let mut part = [0; 16];
+                let n = from_server.read(&mut part).await?;
+                if n == 0 {
+                    return Ok(());
+                }
+                to_peer.write_all(&part[..n]).await?;
+                to_peer.flush().await?;
+                tokio::task::yield_now().await;
+            },
+            Cut::Silence | Cut::Request(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = forward => {}
+        done = back => {
+            done?;
+            if matches!(cut, Cut::Answer(_)) {
+                Peer(to_peer.reunite(from_peer).map_err(std::io::Error::other)?).reset();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A TCP proxy before an upstream that closes a connection at a random moment once an answer has
+/// passed: while it is idle, or just when the next request is written.
+pub(crate) async fn closes_when_idle(upstream: std::net::SocketAddr) -> Raw {
+    Raw::start(move |mut peer, _| async move {
+        let Ok(mut server) = TcpStream::connect(upstream).await else {
+            return;
+        };
+        let (mut from_server, mut to_server) = server.split();
+        let (mut from_peer, mut to_peer) = peer.0.split();
+        let forward = tokio::io::copy(&mut from_peer, &mut to_server);
+        let back = async {
+            let mut part = vec![0; 65_536];
+            while let Ok(n @ 1..) = from_server.read(&mut part).await {
+                if to_peer.write_all(&part[..n]).await.is_err() {
+                    return;
+                }
+                // The sandbox answers in one write: from here on the connection is idle.
+                let pause = std::time::Duration::from_micros(fastrand::u64(0..600));
+                tokio::time::sleep(pause).await;
+                if fastrand::bool() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            _ = forward => {}
+            () = back => {}
+        }
+    })
+    .await
 }

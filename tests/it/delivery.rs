@@ -1,0 +1,412 @@
+//! At most once, and nothing lost: every fault against every way to ask.
+
+use std::{fmt::Write, time::Duration};
+
+use chartbrew_gateway::{
+    proto::{CreateRequest, CreateResponse},
+    sandbox::{Fault, Handle},
+};
+use futures_util::{StreamExt, future::join_all, stream};
+use tonic::{Code, Response, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{
+    gateway::{Gateway, authorized, gateway, minimal, sandbox, trailer, with_id},
+    raw::{Cut, closes_when_idle, proxy},
+};
+
+/// How long a lost answer is looked for in these tests.
+const WINDOW: Duration = Duration::from_millis(1_500);
+
+/// Sequential creates before an upstream that closes idle connections at random moments.
+const RACES: usize = 10_000;
+
+/// How a creation is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ask {
+    Plain,
+    WithId,
+    /// Two callers send the same request at the same time.
+    WithIdTwice,
+    /// The first caller has no patience and asks again.
+    WithIdAgain,
+}
+
+const ASKS: [Ask; 4] = [Ask::Plain, Ask::WithId, Ask::WithIdTwice, Ask::WithIdAgain];
+
+/// What stands between the gateway and Chartbrew.
+#[derive(Clone, Debug)]
+enum Trouble {
+    Fault(Fault),
+    Cut(Cut),
+}
+
+#[rustfmt::skip]
+fn troubles() -> Vec<(&'static str, Trouble)> {
+    let ms = Duration::from_millis;
+    let create = Fault::create;
+    let fault = Trouble::Fault;
+    vec![
+        ("none", fault(create().delay_after_storing(ms(0)))),
+        ("503 once", fault(create().status(503))),
+        ("503 for ever", fault(create().status(503).forever())),
+        ("429 once", fault(create().status(429).header("retry-after", "0"))),
+        ("400", fault(create().body(400, "application/json", "{}"))),
+        ("500, nothing stored", fault(create().status(500))),
+        ("500 after storing", fault(create().store_then_body(500, "text/html", "x"))),
+        ("502 after storing", fault(create().store_then_body(502, "text/html", "x"))),
+        ("504, stored later", fault(create().delay_before_storing(ms(400)).store_then_body(504, "text/html", "x"))),
+        ("200 of something else", fault(create().body(200, "text/html", "<html>"))),
+        ("200 after storing, garbled", fault(create().garbled_answer())),
+        ("200 after storing, cut at 0", fault(create().cut_answer_at(0))),
+        ("200 after storing, cut at 40", fault(create().cut_answer_at(40))),
+        ("closed before reading", fault(create().drop_before_reading())),
+        ("closed before storing", fault(create().drop_before_storing())),
+        ("closed after storing", fault(create().drop_after_storing())),
+        ("closed, stored before", fault(create().delay_after_storing(ms(300)).drop_after_storing())),
+        ("slow to store", fault(create().delay_before_storing(ms(700)))),
+        ("slow to store, then closed", fault(create().delay_before_storing(ms(700)).drop_after_storing())),
+        ("slow to answer", fault(create().delay_after_storing(ms(700)))),
+        ("silent", fault(create().silent())),
+        ("slow drip", fault(create().slow_drip(ms(1)))),
+        ("list fails too", fault(Fault::any().status(503).times(2))),
+        ("reset after 4 bytes", Trouble::Cut(Cut::Request(4))),
+        ("reset after the headers", Trouble::Cut(Cut::Request(230))),
+        ("reset in the answer's head", Trouble::Cut(Cut::Answer(10))),
+        ("reset in the answer's body", Trouble::Cut(Cut::Answer(400))),
+        ("answer swallowed", Trouble::Cut(Cut::Silence)),
+        ("answer in drops", Trouble::Cut(Cut::Drip)),
+    ]
+}
+
+/// What a caller was told.
+#[derive(Clone, Debug, PartialEq)]
+enum Told {
+    Created(i32),
+    Unknown,
+    /// Any failure that says that nothing was created.
+    NotCreated(String),
+}
+
+fn told(answer: &Result<Response<CreateResponse>, Status>) -> Told {
+    let status = match answer {
+        Ok(answer) => return Told::Created(answer.get_ref().connection.as_ref().unwrap().id),
+        Err(status) => status,
+    };
+    match status.get_error_details().error_info() {
+        Some(info) if info.reason != "OUTCOME_UNKNOWN" => Told::NotCreated(info.reason.clone()),
+        Some(_) => Told::Unknown,
+        // The caller's own clock was faster than the answer.
+        None if status.message() == "Timeout expired" => Told::Unknown,
+        None => panic!("no reason: {status:?}"),
+    }
+}
+
+async fn call(gateway: &Gateway, message: CreateRequest, timeout: Duration) -> Told {
+    let mut request = authorized(message);
+    request.set_timeout(timeout);
+    told(&gateway.client.clone().create(request).await)
+}
+
+/// Everything that callers were told about one creation, and how many rows there are in the end.
+async fn run(trouble: &Trouble, ask: Ask) -> (Vec<Told>, Handle) {
+    let sandbox = sandbox().await;
+    let mut url = sandbox.url();
+    match trouble {
+        Trouble::Fault(fault) => sandbox.script([fault.clone()]),
+        Trouble::Cut(cut) => url = proxy(sandbox.addr(), *cut).await.url,
+    }
+    let gateway = gateway(&url)
+        .with(|s| s.delivery.recovery_window = WINDOW)
+        .start()
+        .await;
+    let patient = Duration::from_secs(6);
+    let hasty = Duration::from_millis(350);
+    let message = match ask {
+        Ask::Plain => minimal("logical create"),
+        Ask::WithId | Ask::WithIdTwice | Ask::WithIdAgain => with_id("logical create"),
+    };
+    let told = match ask {
+        Ask::Plain | Ask::WithId => vec![call(&gateway, message, patient).await],
+        Ask::WithIdTwice => {
+            let calls = [
+                call(&gateway, message.clone(), patient),
+                call(&gateway, message, patient),
+            ];
+            join_all(calls).await
+        }
+        Ask::WithIdAgain => {
+            let first = call(&gateway, message.clone(), hasty).await;
+            vec![first, call(&gateway, message, patient).await]
+        }
+    };
+    (told, sandbox)
+}
+
+fn ids(sandbox: &Handle) -> Vec<i32> {
+    let id = |row: &serde_json::Value| row["id"].as_i64().unwrap().try_into().unwrap();
+    sandbox.rows(1).iter().map(id).collect()
+}
+
+fn check(told: &[Told], rows: &[i32]) -> Result<(), String> {
+    if rows.len() > 1 {
+        return Err("stored twice".to_owned());
+    }
+    for told in told {
+        match told {
+            Told::Created(id) if rows != [*id] => {
+                return Err(format!("{id} is not what is stored"));
+            }
+            Told::Created(_) | Told::NotCreated(_) | Told::Unknown => {}
+        }
+    }
+    // Another call with the id may have created it since; nobody else can have.
+    match told.iter().any(|told| matches!(told, Told::Created(_))) {
+        false if !rows.is_empty() && !told.contains(&Told::Unknown) => {
+            Err("told that nothing was created, but it is stored".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_fault_makes_a_second_row_or_a_false_answer() {
+    let troubles = troubles();
+    let cases = troubles
+        .iter()
+        .flat_map(|trouble| ASKS.map(|ask| (trouble, ask)));
+    let runs: Vec<_> = stream::iter(cases)
+        .map(async |((name, trouble), ask)| {
+            let (told, sandbox) = run(trouble, ask).await;
+            (*name, ask, told, ids(&sandbox))
+        })
+        .buffered(24)
+        .collect()
+        .await;
+    let mut table = String::new();
+    let mut wrong = 0;
+    for (name, ask, told, rows) in &runs {
+        let verdict = match check(told, rows) {
+            Ok(()) => "ok".to_owned(),
+            Err(why) => {
+                wrong += 1;
+                format!("WRONG: {why}")
+            }
+        };
+        let ask = format!("{ask:?}");
+        let stored = rows.len();
+        writeln!(
+            table,
+            "{name:28} {ask:12} stored {stored}  told {told:?}  {verdict}"
+        )
+        .unwrap();
+    }
+    eprintln!("{table}");
+    assert_eq!(wrong, 0, "\n{table}");
+    // The matrix must not be true only because nothing is ever known.
+    let created = runs
+        .iter()
+        .filter(|(_, _, told, _)| matches!(told.last(), Some(Told::Created(_))));
+    assert!(created.count() * 2 > runs.len(), "\n{table}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_and_said_to_be_recovered() {
+    for fault in [
+        Fault::create().drop_after_storing(),
+        Fault::create().cut_answer_at(10),
+        Fault::create().garbled_answer(),
+        Fault::create().store_then_body(500, "text/html", "x"),
+        Fault::create()
+            .delay_before_storing(Duration::from_millis(300))
+            .drop_after_storing(),
+    ] {
+        let sandbox = sandbox().await;
+        sandbox.script([fault]);
+        let gateway = gateway(&sandbox.url()).start().await;
+        let answer = gateway.create(minimal("m")).await.unwrap();
+        assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("recovered"));
+        assert_eq!(trailer(answer.metadata(), "x-upstream-attempts"), Some("1"));
+        assert_eq!(sandbox.rows(1).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_ours_is_never_taken_for_it() {
+    let stranger = |name: &str, password: &str, created: &str| {
+        serde_json::json!({"name": name, "type": "mongodb", "password": password,
+                           "createdAt": created})
+    };
+    let now = jiff::Timestamp::now().to_string();
+    for (row, why) in [
+        (stranger("another name", "p", &now), "another name"),
+        (stranger("m", "other", &now), "another password"),
+        (stranger("m", "p", "2020-01-01T00:00:00Z"), "created before"),
+    ] {
+        let sandbox = sandbox().await;
+        sandbox.insert(1, row);
+        sandbox.script([Fault::create().drop_before_storing()]);
+        let gateway = gateway(&sandbox.url()).with(|s| s.delivery.recovery_window = WINDOW);
+        let gateway = gateway.start().await;
+        let mut request = minimal("m");
+        request.connection.as_mut().unwrap().password = Some("p".to_owned());
+        assert_eq!(told(&gateway.create(request).await), Told::Unknown, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_handed_to_another_request_is_never_taken() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).with(|s| s.delivery.recovery_window = WINDOW);
+    let gateway = gateway.start().await;
+    let Told::Created(first) = told(&gateway.create(minimal("m")).await) else {
+        panic!()
+    };
+    sandbox.script([Fault::create().drop_before_storing()]);
+    assert_eq!(told(&gateway.create(minimal("m")).await), Told::Unknown);
+    sandbox.script([Fault::create().drop_after_storing()]);
+    let Told::Created(second) = told(&gateway.create(minimal("m")).await) else {
+        panic!()
+    };
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn twins_whose_answers_are_lost_each_get_a_row_of_their_own() {
+    let sandbox = sandbox().await;
+    let lost = Fault::create().delay_after_storing(Duration::from_millis(100));
+    sandbox.script([lost.drop_after_storing().times(4)]);
+    let gateway = gateway(&sandbox.url()).start().await;
+    let calls = (0..6).map(|_| gateway.create(minimal("twin")));
+    let mut ids: Vec<_> = join_all(calls)
+        .await
+        .iter()
+        .map(|answer| match told(answer) {
+            Told::Created(id) => id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
+    assert_eq!(sandbox.rows(1).len(), 6);
+}
+
+#[tokio::test]
+async fn a_replay_reads_the_row_and_says_so() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).start().await;
+    let request = with_id("m");
+    let first = gateway.create(request.clone()).await.unwrap();
+    let again = gateway.create(request.clone()).await.unwrap();
+    assert_eq!(trailer(first.metadata(), "x-outcome"), None);
+    assert_eq!(trailer(again.metadata(), "x-outcome"), Some("replayed"));
+    assert_eq!(trailer(again.metadata(), "x-upstream-attempts"), Some("0"));
+    assert_eq!(told(&Ok(first)), told(&Ok(again)));
+    // The same id in another team is another creation.
+    let elsewhere = CreateRequest {
+        team_id: 2,
+        ..request
+    };
+    assert!(matches!(
+        told(&gateway.create(elsewhere).await),
+        Told::NotCreated(_)
+    ));
+    assert_eq!(sandbox.rows(1).len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_request_id_may_be_tried_again() {
+    let sandbox = sandbox().await;
+    sandbox.script([
+        Fault::create().status(401),
+        Fault::create().status(503).times(3),
+    ]);
+    let gateway = gateway(&sandbox.url()).start().await;
+    let request = with_id("m");
+    for _ in 0..2 {
+        assert!(matches!(
+            told(&gateway.create(request.clone()).await),
+            Told::NotCreated(_)
+        ));
+    }
+    assert!(matches!(
+        told(&gateway.create(request).await),
+        Told::Created(_)
+    ));
+    assert_eq!(sandbox.rows(1).len(), 1);
+}
+
+#[tokio::test]
+async fn a_retry_waits_as_long_as_it_was_asked_to() {
+    let sandbox = sandbox().await;
+    sandbox.script([Fault::create().status(429).header("retry-after", "1")]);
+    let gateway = gateway(&sandbox.url()).start().await;
+    let began = tokio::time::Instant::now();
+    let answer = gateway.create(minimal("m")).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert_eq!(trailer(answer.metadata(), "x-upstream-attempts"), Some("2"));
+}
+
+#[tokio::test]
+async fn callers_that_retry_by_themselves_earn_no_retries() {
+    let sandbox = sandbox().await;
+    sandbox.script([Fault::create().status(503).forever()]);
+    let gateway = gateway(&sandbox.url())
+        .with(|s| {
+            s.delivery.retries_per_second = 1;
+            s.delivery.retry_ratio = 1.0;
+            s.delivery.breaker.failures = 1_000;
+        })
+        .start()
+        .await;
+    let attempts = async |retry: bool| {
+        let mut sum = 0;
+        for _ in 0..30 {
+            let mut request = authorized(minimal("m"));
+            if retry {
+                request
+                    .metadata_mut()
+                    .insert("grpc-previous-rpc-attempts", "1".parse().unwrap());
+            }
+            let status = gateway.client.clone().create(request).await.unwrap_err();
+            assert_eq!(status.code(), Code::Unavailable);
+            let count = trailer(status.metadata(), "x-upstream-attempts").unwrap();
+            sum += count.parse::<usize>().unwrap();
+        }
+        sum
+    };
+    // A reserve of ten a second's worth for ten seconds, then nothing more is earned.
+    let retried = attempts(true).await;
+    assert!(retried <= 30 + 10, "{retried}");
+    let fresh = attempts(false).await;
+    assert!(fresh >= 30 + 29, "{fresh}");
+}
+
+#[tokio::test]
+async fn an_answer_that_a_dead_connection_swallowed_is_found_before_the_deadline() {
+    for request in [minimal("m"), with_id("m")] {
+        let sandbox = sandbox().await;
+        let proxy = proxy(sandbox.addr(), Cut::Silence).await;
+        let gateway = gateway(&proxy.url).start().await;
+        let mut request = authorized(request);
+        request.set_timeout(Duration::from_secs(4));
+        let answer = gateway.client.clone().create(request).await.unwrap();
+        assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("recovered"));
+        assert_eq!(sandbox.rows(1).len(), 1);
+    }
+}
+
+/// hyper issue 2136: a request written onto a connection that the server is just closing. Creates
+/// never take a connection that has been idle, so the race cannot be lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_closes_idle_connections_at_any_moment_costs_nothing() {
+    let sandbox = sandbox().await;
+    let fickle = closes_when_idle(sandbox.addr()).await;
+    let gateway = gateway(&fickle.url).start().await;
+    for n in 0..RACES {
+        let answer = gateway.create(minimal(&n.to_string())).await;
+        assert!(matches!(told(&answer), Told::Created(_)), "{n}: {answer:?}");
+    }
+    assert_eq!(sandbox.rows(1).len(), RACES);
+}
