@@ -13,3 +13,4 @@ mod errors;
 mod house;
 mod sandbox;
 mod support;
+mod transport;

@@ -52,6 +52,30 @@ pub(crate) async fn nobody() -> String {
 pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
+    /// Reads a request whole. `None` at the end of the connection.
+    pub(crate) async fn read_request(&mut self) -> Option<String> {
+        let mut bytes = Vec::new();
+        loop {
+            let mut buffer = [0; 4096];
+            let n = self.0.read(&mut buffer).await.ok()?;
+            if n == 0 {
+                return None;
+            }
+            bytes.extend_from_slice(&buffer[..n]);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let head = head.to_ascii_lowercase();
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:"));
+            if body.len() >= length.map_or(0, |length| length.trim().parse().unwrap()) {
+                return Some(text);
+            }
+        }
+    }
+
     pub(crate) async fn write(&mut self, text: &str) {
         // The gateway may have hung up, which is its right.
         drop(self.0.write_all(text.as_bytes()).await);

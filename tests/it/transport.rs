@@ -1,0 +1,254 @@
+//! What the client says of an outcome, held against sockets that do what they like.
+//!
+//! `NotSent` only where no byte of the request can have been read; everything after the first byte
+//! is `Unknown`, unless a whole answer says otherwise. And nothing below sends twice.
+
+use std::{future::Future, time::Duration};
+
+use bytes::Bytes;
+use chartbrew_gateway::chartbrew::{
+    Client, Error, NotSent, Rejection, Settings, Token, Unknown, types::Connection,
+};
+use tokio::io::AsyncReadExt;
+
+use crate::support::raw::{Peer, Raw, nobody};
+
+const BODY: &[u8] = br#"{"name":"n","type":"mongodb","team_id":1}"#;
+const ROW: &str = r#"{"id":7,"name":"n","type":"mongodb","team_id":1}"#;
+
+fn client(url: &str) -> Client {
+    Client::new(&Settings {
+        url: url.parse().unwrap(),
+        connect_timeout: Duration::from_millis(500),
+        ..Settings::default()
+    })
+    .unwrap()
+}
+
+async fn create(url: &str) -> Result<Connection, Error> {
+    let token = Token::parse("t").unwrap();
+    let answer = client(url)
+        .create(&token, 1, Bytes::from_static(BODY))
+        .await;
+    answer.map(|answer| answer.body)
+}
+
+/// Sends one create to the script; says what it was told and how many connections it took.
+async fn against<F>(script: impl Fn(Peer) -> F + Send + Sync + 'static) -> (String, usize)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let raw = Raw::start(move |peer, _| script(peer)).await;
+    let result = create(&raw.url).await;
+    let told = match result {
+        Ok(row) => format!("row {}", row.id),
+        Err(error) => format!("{error:?}"),
+    };
+    (told, raw.connections())
+}
+
+fn not_sent(cause: NotSent) -> String {
+    format!("{:?}", Error::NotSent(cause))
+}
+
+fn unknown(cause: Unknown) -> String {
+    format!("{:?}", Error::Unknown(cause))
+}
+
+#[tokio::test]
+async fn nobody_there_is_not_sent() {
+    let told = create(&nobody().await).await.unwrap_err();
+    assert_eq!(format!("{told:?}"), not_sent(NotSent::Connect));
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_not_sent() {
+    // A label of 64 characters: no resolver asks anybody about it.
+    let told = create(&format!("http://{}/", "a".repeat(64)))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(told, Error::NotSent(NotSent::Dns | NotSent::Request)),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_accepts_in_time_is_not_sent() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let addr = listener.local_addr().unwrap();
+    // Fill the queue, until a connection is left waiting.
+    let mut waiting = Vec::new();
+    let patience = Duration::from_millis(100);
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(patience, tokio::net::TcpStream::connect(addr)).await
+    {
+        waiting.push(stream);
+    }
+    let told = create(&format!("http://{addr}")).await.unwrap_err();
+    assert_eq!(format!("{told:?}"), not_sent(NotSent::ConnectTimeout));
+    assert!(NotSent::ConnectTimeout.is_transient());
+}
+
+#[tokio::test]
+async fn failed_tls_is_not_sent_and_no_retry_mends_it() {
+    let raw = Raw::start(|mut peer, _| async move { peer.write("not TLS").await }).await;
+    let told = create(&raw.url.replace("http:", "https:"))
+        .await
+        .unwrap_err();
+    assert_eq!(format!("{told:?}"), not_sent(NotSent::Tls));
+    assert!(!NotSent::Tls.is_transient());
+}
+
+#[tokio::test]
+async fn once_a_byte_may_have_been_read_the_outcome_is_unknown() {
+    let no_answer = unknown(Unknown::NoAnswer);
+    // hyper may learn of the end before it takes the request up, which then was not sent.
+    let either = [no_answer.clone(), not_sent(NotSent::Connect)];
+    let (told, connections) = against(|peer| async move { drop(peer) }).await;
+    assert!(either.contains(&told) && connections == 1, "closed unread: {told}");
+    let (told, connections) = against(async |peer| peer.reset()).await;
+    assert!(either.contains(&told) && connections == 1, "reset unread: {told}");
+
+    for part in [1, 100, 400] {
+        let (told, connections) = against(move |mut peer| async move {
+            let mut bytes = vec![0; part];
+            let _ = peer.0.read(&mut bytes).await;
+            peer.reset();
+        })
+        .await;
+        assert_eq!(
+            (told, connections),
+            (no_answer.clone(), 1),
+            "reset after up to {part} bytes"
+        );
+    }
+
+    for answer in [
+        "HTTP",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"id\":7",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"id\"\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/2.0 what\r\n\r\n",
+        "\r\n\r\n",
+    ] {
+        let (told, connections) = against(move |mut peer| async move {
+            peer.read_request().await;
+            peer.write(answer).await;
+        })
+        .await;
+        assert_eq!((told, connections), (no_answer.clone(), 1), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_says_what_is_known() {
+    let rejected = |rejection: Rejection| format!("{:?}", Error::Rejected(rejection));
+    let cases = [
+        ("200 OK", ROW, "row 7".to_owned()),
+        ("201 Created", ROW, "row 7".to_owned()),
+        ("200 OK", "<html>", unknown(Unknown::Unreadable)),
+        ("200 OK", "{\"id\":null}", unknown(Unknown::Unreadable)),
+        ("204 No Content", "", unknown(Unknown::Unreadable)),
+        ("500 Oops", "", unknown(Unknown::ServerError(500))),
+        ("502 Bad Gateway", "", unknown(Unknown::GatewayError(502))),
+        (
+            "504 Gateway Timeout",
+            "",
+            unknown(Unknown::GatewayError(504)),
+        ),
+        (
+            "503 Not Now",
+            "",
+            rejected(Rejection::Unavailable(503, None)),
+        ),
+        ("429 Slow Down", "", rejected(Rejection::RateLimited(None))),
+        ("401 No", "", rejected(Rejection::TokenRejected)),
+    ];
+    for (status, body, expected) in cases {
+        let (told, connections) = against(move |mut peer| async move {
+            peer.read_request().await;
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n");
+            peer.write(&(head + body)).await;
+        })
+        .await;
+        assert_eq!((told, connections), (expected, 1), "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn no_redirect_is_followed() {
+    for status in [
+        "301 Moved",
+        "302 Found",
+        "303 See Other",
+        "307 Temporary",
+        "308 Permanent",
+    ] {
+        let (told, connections) = against(move |mut peer| async move {
+            peer.read_request().await;
+            let head = "location: /elsewhere\r\ncontent-length: 0\r\n";
+            peer.write(&format!("HTTP/1.1 {status}\r\n{head}\r\n"))
+                .await;
+        })
+        .await;
+        let code: u16 = status[..3].parse().unwrap();
+        assert_eq!(
+            told,
+            format!("{:?}", Error::Rejected(Rejection::NotTheApi(code)))
+        );
+        assert_eq!(connections, 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn every_create_has_a_connection_of_its_own_and_lists_share_one() {
+    let raw = Raw::start(|mut peer, _| async move {
+        while let Some(request) = peer.read_request().await {
+            let body = if request.starts_with("GET") {
+                "[]"
+            } else {
+                ROW
+            };
+            let length = body.len();
+            peer.write(&format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"
+            ))
+            .await;
+        }
+    })
+    .await;
+    let (client, token) = (client(&raw.url), Token::parse("t").unwrap());
+    for _ in 0..3 {
+        client.list(&token, 1).await.unwrap();
+    }
+    assert_eq!(raw.connections(), 1);
+    for _ in 0..3 {
+        client
+            .create(&token, 1, Bytes::from_static(BODY))
+            .await
+            .unwrap();
+    }
+    assert_eq!(raw.connections(), 4);
+}
+
+#[tokio::test]
+async fn a_pooled_connection_that_died_while_idle_costs_a_list_nothing() {
+    let raw = Raw::start(|mut peer, _| async move {
+        peer.read_request().await;
+        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]")
+            .await;
+    })
+    .await;
+    let (client, token) = (client(&raw.url), Token::parse("t").unwrap());
+    for n in 1..=3 {
+        client.list(&token, 1).await.unwrap();
+        assert_eq!(raw.connections(), n);
+        // The server's FIN has been sent; let it be seen.
+        tokio::task::yield_now().await;
+    }
+}
