@@ -27,11 +27,7 @@ impl Check<'_> {
         number: i32,
     ) -> &'static str {
         if number == 0 {
-            let last = table.last();
-            self.invalid(
-                field,
-                format!("is required: one of the enum's values 1 to {last}"),
-            );
+            self.invalid(field, format!("is required: one of {}", table.values()));
         }
         self.optional(field, table, number).unwrap_or_default()
     }
@@ -45,10 +41,10 @@ impl Check<'_> {
     ) -> Option<&'static str> {
         let text = table.rest(number);
         if text.is_none() && number != 0 {
-            let last = table.last();
+            let values = table.values();
             self.invalid(
                 field,
-                format!("{number} is no value of the enum: use one of its values 1 to {last}"),
+                format!("{number} is no value of the enum: use one of {values}"),
             );
         }
         text

@@ -11,6 +11,7 @@ mod create;
 mod delivery;
 mod errors;
 mod house;
+mod outage;
 mod sandbox;
 mod support;
 mod transport;

@@ -108,9 +108,15 @@ async fn once_a_byte_may_have_been_read_the_outcome_is_unknown() {
     // hyper may learn of the end before it takes the request up, which then was not sent.
     let either = [no_answer.clone(), not_sent(NotSent::Connect)];
     let (told, connections) = against(|peer| async move { drop(peer) }).await;
-    assert!(either.contains(&told) && connections == 1, "closed unread: {told}");
+    assert!(
+        either.contains(&told) && connections == 1,
+        "closed unread: {told}"
+    );
     let (told, connections) = against(async |peer| peer.reset()).await;
-    assert!(either.contains(&told) && connections == 1, "reset unread: {told}");
+    assert!(
+        either.contains(&told) && connections == 1,
+        "reset unread: {told}"
+    );
 
     for part in [1, 100, 400] {
         let (told, connections) = against(move |mut peer| async move {
