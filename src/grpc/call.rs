@@ -42,7 +42,8 @@ struct Record {
     method: String,
     began: Instant,
     code: Option<Code>,
-    _under_way: TaskTrackerToken,
+    /// Streams of the standard services end with their callers: nobody waits for them.
+    _under_way: Option<TaskTrackerToken>,
 }
 
 /// Layer: see the module's docs. The tracker counts the calls that are under way.
@@ -53,12 +54,13 @@ pub(super) async fn track(
 ) -> Response {
     let facts = Facts::new(metadata::request_id(request.headers()));
     request.extensions_mut().insert(facts.clone());
+    let method = request.uri().path().trim_start_matches('/').to_owned();
     let mut record = Record {
-        method: request.uri().path().trim_start_matches('/').to_owned(),
+        _under_way: (!is_standard(&method)).then(|| calls.token()),
+        method,
         began: Instant::now(),
         code: None,
         facts: facts.clone(),
-        _under_way: calls.token(),
     };
     let mut response = next.run(request).await;
     if let Some(code) = code_in(response.headers()) {
@@ -76,6 +78,11 @@ pub(super) async fn track(
             Err(frame) => frame,
         }))
     })
+}
+
+/// A method of the health or the reflection service.
+pub(super) fn is_standard(method: &str) -> bool {
+    method.starts_with("grpc.")
 }
 
 fn code_in(headers: &HeaderMap) -> Option<Code> {
@@ -143,7 +150,7 @@ impl Drop for Record {
         let code = self.code.unwrap_or(Code::Cancelled);
         let facts = &self.facts.0;
         let duration_ms = self.began.elapsed().as_secs_f64() * 1000.0;
-        let quiet = self.method.starts_with("grpc.");
+        let quiet = is_standard(&self.method);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(

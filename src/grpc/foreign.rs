@@ -9,12 +9,16 @@ use axum::{body::Body, extract::Request, middleware::Next, response::Response};
 use tonic::{Code, Status};
 use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic};
 
-use super::{call::Facts, metadata, status::Context};
+use super::{
+    call::{self, Facts},
+    metadata,
+    status::Context,
+};
 
 /// Layer: explains tonic's own refusals. Those of the standard services (health, reflection) are
 /// theirs and stay as they are.
 pub(super) async fn explain(request: Request, next: Next) -> Response {
-    let standard = request.uri().path().starts_with("/grpc.");
+    let standard = call::is_standard(request.uri().path().trim_start_matches('/'));
     let facts = request.extensions().get::<Facts>().cloned();
     let response = next.run(request).await;
     // Only an answer without a message has its status in the headers.

@@ -8,30 +8,24 @@
 //! |---|---|
 //! | UNAVAILABLE: nothing was created, retry freely | only what `delivery` has proven has that code |
 //! | an unclear outcome is not retried by machines without a request id | `grpc-retry-pushback-ms: -1` |
-//! | several clients drop a call whose trailers exceed 8 KiB | [`fit`] |
+//! | several clients drop a call whose trailers exceed 8 KiB | [`Row::into_status`] |
 
-use std::{collections::HashMap, time::Duration};
+mod row;
+
+use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use tonic_types::FieldViolation;
 
-use super::{
-    call::Facts,
-    metadata::{self, TokenMissing},
-};
+pub use self::row::DOMAIN;
+use self::row::{Row, summary};
+use super::{call::Facts, metadata::TokenMissing};
 use crate::{
     chartbrew::{self, FieldError, NotSent, Problem, Rejection, Unknown},
     convert::{self, Violations},
     delivery::{self, Unavailable},
 };
 
-/// Domain of every `ErrorInfo`.
-pub const DOMAIN: &str = "gateway.chartbrew.com";
-
-/// Longest message, in bytes.
-const MAX_MESSAGE: usize = 1024;
-/// Largest set of status trailers, in bytes as sent: percent-encoding and base64 included.
-const MAX_TRAILERS: usize = 7 * 1024;
 /// When to come back after the gateway itself was too busy.
 const OVERLOADED_RETRY: Duration = Duration::from_millis(200);
 /// When to ask again for an outcome that is not known yet.
@@ -48,19 +42,6 @@ pub(super) struct Context<'a> {
     pub(super) request_id: Option<uuid::Uuid>,
     /// The gateway uses a token of its own.
     pub(super) own_token: bool,
-}
-
-/// A row of the table.
-struct Row {
-    code: Code,
-    reason: &'static str,
-    message: String,
-    metadata: HashMap<String, String>,
-    violations: Vec<FieldViolation>,
-    retry: Option<Duration>,
-    /// Clients with a retry policy must not retry.
-    pushback: bool,
-    upstream_status: Option<u16>,
 }
 
 // === impl Context ===
@@ -90,9 +71,7 @@ impl Context<'_> {
             reason,
             summary("invalid request", &found),
         );
-        if violations.omitted() > 0 {
-            row = row.with("violations_omitted", violations.omitted());
-        }
+        row.omitted = violations.omitted();
         row.violations = found;
         self.status(row)
     }
@@ -171,8 +150,8 @@ impl Context<'_> {
                  or repeat the request unchanged")
                 .violation("request_id", "was used for a different request"),
             Store(_) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-                "the request_id store cannot be reached, so the request was not sent; nothing was \
-                 created")
+                "the request_id store cannot be reached, so this call sent nothing; repeat it with \
+                 the same request_id")
                 .retry_in(UNKNOWN_RETRY),
             FilesNotUploaded { connection_id, cause } => self.files_row(*connection_id, cause),
             NotReadable { connection_id, cause } => self.not_readable_row(*connection_id, cause),
@@ -309,7 +288,7 @@ impl Context<'_> {
 
     fn status(&self, row: Row) -> Status {
         self.facts.failed(row.reason, row.upstream_status);
-        fit(row, self.facts.request_id())
+        row.into_status(self.facts.request_id())
     }
 }
 
@@ -372,126 +351,5 @@ fn problem_text(problem: Problem) -> &'static str {
         Problem::NotUnique => "must be unique and is taken",
         Problem::NoSuchReference => "refers to something that does not exist",
         Problem::Invalid => "was refused by Chartbrew",
-    }
-}
-
-/// "what: a: text; b: text".
-fn summary(what: &str, violations: &[FieldViolation]) -> String {
-    let mut message = what.to_owned();
-    for (index, violation) in violations.iter().enumerate() {
-        message.push_str(if index == 0 { ": " } else { "; " });
-        message.push_str(&violation.field);
-        message.push_str(": ");
-        message.push_str(&violation.description);
-        if message.len() > MAX_MESSAGE {
-            break;
-        }
-    }
-    message
-}
-
-/// Makes the status, with as many violations as its trailers have room for.
-fn fit(mut row: Row, call_id: &str) -> Status {
-    row.message = cut(row.message, MAX_MESSAGE);
-    let mut status = row.status(call_id);
-    while trailers_size(&status) > MAX_TRAILERS && !row.violations.is_empty() {
-        let kept = row.violations.len() / 2;
-        let left_out = row.violations.len() - kept;
-        row.violations.truncate(kept);
-        let before = row
-            .metadata
-            .get("violations_omitted")
-            .and_then(|n| n.parse().ok());
-        let omitted = left_out + before.unwrap_or(0_usize);
-        row = row.with("violations_omitted", omitted);
-        status = row.status(call_id);
-    }
-    if trailers_size(&status) > MAX_TRAILERS {
-        // Each of its bytes may have become three in one place and four thirds in another.
-        row.message = cut(row.message, MAX_MESSAGE / 2);
-        status = row.status(call_id);
-    }
-    status
-}
-
-/// What the status takes in trailers, as sent.
-fn trailers_size(status: &Status) -> usize {
-    let mut headers = http::HeaderMap::new();
-    if status.add_header(&mut headers).is_err() {
-        return usize::MAX;
-    }
-    headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 32)
-        .sum()
-}
-
-fn cut(mut text: String, limit: usize) -> String {
-    const MARK: &str = "…";
-    if text.len() > limit {
-        text.truncate(text.floor_char_boundary(limit - MARK.len()));
-        text.push_str(MARK);
-    }
-    text
-}
-
-// === impl Row ===
-
-impl Row {
-    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            metadata: HashMap::new(),
-            violations: Vec::new(),
-            retry: None,
-            pushback: false,
-            upstream_status: None,
-        }
-    }
-
-    fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
-        self.metadata.insert(name.to_owned(), value.to_string());
-        self
-    }
-
-    fn retry_in(mut self, wait: Duration) -> Self {
-        self.retry = Some(wait);
-        self
-    }
-
-    fn violation(mut self, field: &str, description: &str) -> Self {
-        self.violations
-            .push(FieldViolation::new(field, description));
-        self
-    }
-
-    fn upstream(mut self, status: u16) -> Self {
-        self.upstream_status = Some(status);
-        self
-    }
-
-    fn status(&self, call_id: &str) -> Status {
-        let mut metadata = self.metadata.clone();
-        if let Some(status) = self.upstream_status {
-            metadata.insert("http_status".to_owned(), status.to_string());
-        }
-        let mut details = ErrorDetails::with_error_info(self.reason, DOMAIN, metadata);
-        if !self.violations.is_empty() {
-            details.set_bad_request(self.violations.clone());
-        }
-        if let Some(wait) = self.retry {
-            details.set_retry_info(Some(wait));
-        }
-        details.set_request_info(call_id, "");
-        let mut status = Status::with_error_details(self.code, self.message.clone(), details);
-        if self.pushback {
-            let never = tonic::metadata::MetadataValue::from_static("-1");
-            status
-                .metadata_mut()
-                .insert(metadata::RETRY_PUSHBACK, never);
-        }
-        status
     }
 }

@@ -13,6 +13,7 @@ use chartbrew_gateway::{
 use prost_types::{Struct, Value, value::Kind};
 use serde_json::json;
 use tonic::{Code, codec::CompressionEncoding};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::gateway::{authorized, failure, gateway, minimal, sandbox, trailer, with_id};
 
@@ -316,4 +317,25 @@ async fn work_for_a_caller_that_left_is_finished_before_the_end() {
     gate.open();
     assert!(gateway.stopped().await);
     assert_eq!(sandbox.rows(1).len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_watches_the_health_is_told_first_and_does_not_keep_the_gateway_from_ending() {
+    const NOT_SERVING: i32 = 2;
+    let sandbox = sandbox().await;
+    let gate = sandbox::Gate::new();
+    sandbox.script([Fault::create().hold_before_storing(&gate)]);
+    let mut gateway = gateway(&sandbox.url()).start().await;
+    let mut health = HealthClient::new(gateway.channel().await);
+    let service = HealthCheckRequest::default();
+    let mut watch = health.watch(service).await.unwrap().into_inner();
+    assert_ne!(watch.message().await.unwrap().unwrap().status, NOT_SERVING);
+    let mut client = gateway.client.clone();
+    let slow = tokio::spawn(async move { client.create(authorized(minimal("slow"))).await });
+    gate.reached().await;
+    gateway.stop();
+    assert_eq!(watch.message().await.unwrap().unwrap().status, NOT_SERVING);
+    gate.open();
+    assert!(slow.await.unwrap().is_ok());
+    assert!(gateway.stopped().await);
 }

@@ -98,7 +98,7 @@ fn only_one_file_makes_a_status() {
         room != "sandbox" && (text.contains("Status::with_") || text.contains("Status::new("))
     });
     let makers: Vec<_> = makers.map(|(path, _)| path).collect();
-    assert_eq!(makers, [src().join("grpc/status.rs")]);
+    assert_eq!(makers, [src().join("grpc/status/row.rs")]);
 }
 
 #[test]
