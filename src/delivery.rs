@@ -237,6 +237,12 @@ impl Delivery {
         self.shared.breaker.watch()
     }
 
+    /// Whether the store of request ids can be reached, as it changes.
+    #[must_use]
+    pub fn watch_store(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.shared.store.watch_reachable()
+    }
+
     /// Waits for the work that goes on after its callers are gone. Takes no new work from then on
     /// only if nobody calls [`Self::create`] any more: stop the server first.
     pub async fn drain(&self) {

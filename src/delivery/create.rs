@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Error, Job, Origin,
     recovery::Sent,
-    request_id::{Holder, Identity, Next, Store},
+    request_id::{Holder, Identity, Lease, Next, Store},
     retry::Found,
 };
 use crate::chartbrew::{Unknown, types::Connection};
@@ -38,36 +38,50 @@ impl Job {
                 job: self.clone(),
                 identity: identity.clone(),
                 holder,
+                recovers: false,
                 settled: false,
+                _lease: self.shared.store.lease(&identity.key, holder),
             };
+            let asked = Instant::now();
             match self.shared.store.claim(identity, holder).await? {
                 Next::Run => return claim().work(None).await,
                 Next::Recover { sent } => {
-                    let began = Instant::now()
-                        .checked_sub(sent)
-                        .unwrap_or_else(Instant::now);
+                    // Counted from before the question, so that it is never later than it was.
+                    let began = asked.checked_sub(sent).unwrap_or_else(Instant::now);
                     let cause = Unknown::NoAnswer;
                     return claim().work(Some(Sent { began, cause })).await;
                 }
                 Next::Wait => self.shared.store.changed(&identity.key).await,
-                Next::Replay { id, complete } => return self.replay(id, complete).await,
+                Next::Replay { id, complete: true } => {
+                    return Ok((self.read(id).await?, Origin::Replayed));
+                }
+                Next::Replay {
+                    id,
+                    complete: false,
+                } => return self.complete(identity, holder, id).await,
                 Next::Mismatch => return Err(Error::RequestIdReused),
             }
         }
     }
 
-    /// Answers with what an earlier call created, read with the rights of this one.
-    async fn replay(self: &Arc<Self>, id: i32, complete: bool) -> Result<Found, Error> {
+    /// Uploads the files to what an earlier call created. They are this call's too: its
+    /// fingerprint is that of the call before it.
+    async fn complete(
+        self: &Arc<Self>,
+        identity: &Identity,
+        holder: Holder,
+        id: i32,
+    ) -> Result<Found, Error> {
         let row = self.read(id).await?;
-        let row = if complete {
-            row
-        } else {
-            // The files are this call's too: its fingerprint is that of the call before it.
-            self.upload(row, self.caller.deadline.instant()).await?
-        };
+        let row = self.upload(row, self.caller.deadline.instant()).await?;
+        let noted = self.shared.store.created(&identity.key, holder, id, true);
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "cannot note that files were uploaded; they will be again");
+        }
         Ok((row, Origin::Replayed))
     }
 
+    /// What an earlier call created, read with the rights of this one.
     async fn read(&self, id: i32) -> Result<Box<Connection>, Error> {
         let settings = &self.shared.settings;
         let (token, team) = (&self.caller.token, self.create.team);
@@ -96,12 +110,18 @@ struct Claim {
     job: Arc<Job>,
     identity: Identity,
     holder: Holder,
+    /// The request was sent by an earlier holder: nothing that is found out later proves that it
+    /// was not.
+    recovers: bool,
     settled: bool,
+    /// Others take the claim for a dead holder's if it is not renewed.
+    _lease: Lease,
 }
 
 impl Claim {
     /// Does the work in a task of its own and waits for it.
-    async fn work(self, lost: Option<Sent>) -> Result<Found, Error> {
+    async fn work(mut self, lost: Option<Sent>) -> Result<Found, Error> {
+        self.recovers = lost.is_some();
         let tasks = self.job.shared.tasks.clone();
         let unknown = self.job.clone();
         let task = tasks.spawn(async move {
@@ -146,7 +166,7 @@ impl Claim {
         let (store, key) = (self.store(), &self.identity.key);
         let kept = match result {
             Ok(_) | Err(Error::FilesNotUploaded { .. }) => Ok(()),
-            Err(error) if error.proves_that_nothing_was_created() => {
+            Err(error) if !self.recovers && error.proves_that_nothing_was_created() => {
                 store.release(key, self.holder).await
             }
             Err(_) => store.abandon(key, self.holder).await,
@@ -166,11 +186,16 @@ impl Drop for Claim {
         if self.settled {
             return;
         }
+        // Without a runtime the process is ending, and what is held lapses or ends with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         let (job, identity, holder) = (self.job.clone(), self.identity.clone(), self.holder);
         let tasks = self.job.shared.tasks.clone();
-        tasks.spawn(async move {
+        let abandoned = tasks.track_future(async move {
             // What cannot be given up expires with the holder's lease.
             drop(job.shared.store.abandon(&identity.key, holder).await);
         });
+        runtime.spawn(abandoned);
     }
 }

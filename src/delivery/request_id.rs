@@ -17,16 +17,22 @@
 //!                                                    Claimed is free again, Sent must be recovered
 //! ```
 
+mod identity;
+mod lease;
 mod memory;
+mod redis;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use self::memory::MemoryStore;
-use super::Create;
+pub use self::{
+    identity::{Fingerprint, Identity, Key},
+    lease::Lease,
+    memory::MemoryStore,
+    redis::{RedisSettings, RedisStore},
+};
 
 /// How long a record is kept after it was last changed.
 pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -36,15 +42,19 @@ pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
 pub enum Store {
     /// In this process: for a single gateway.
     Memory(MemoryStore),
+    /// In Redis or Valkey: for several gateways.
+    Redis(RedisStore),
 }
 
-/// The name of a record: a hash of upstream, team and request id.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key([u8; 32]);
-
-/// A hash of the request, keyed with the request id.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint([u8; 32]);
+/// Which store to use.
+#[derive(Clone, Debug, Default)]
+pub enum StoreSettings {
+    /// [`Store::Memory`], the default.
+    #[default]
+    Memory,
+    /// [`Store::Redis`].
+    Redis(RedisSettings),
+}
 
 /// One holder of a claim: a call, not a process.
 pub type Holder = Uuid;
@@ -73,73 +83,75 @@ pub enum Next {
     Mismatch,
 }
 
-/// The store could not be reached or gave an answer that makes no sense.
+/// The store could not be reached or gave an answer that makes no sense. Says nothing of where it
+/// is or how one gets in.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the request_id store cannot be used: {0}")]
 pub struct StoreError(pub(super) String);
 
-/// The names that a request with an id goes by.
-#[derive(Clone)]
-pub struct Identity {
-    /// The record's name.
-    pub key: Key,
-    /// What was asked.
-    pub fingerprint: Fingerprint,
-}
+/// A store's description that makes no sense. Repeats nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be memory, redis://[user:password@]host[:port][/database], or rediss:// so: {0}")]
+pub struct InvalidStore(&'static str);
 
-// === impl Identity ===
+// === impl StoreSettings ===
 
-impl Identity {
-    /// Derives both names.
-    #[must_use]
-    pub fn new(upstream: &str, request_id: Uuid, create: &Create) -> Self {
-        let mut key = Sha256::new();
-        // Each part has a fixed length or is the last: no two different inputs look alike.
-        key.update(request_id.as_bytes());
-        key.update(create.team.to_be_bytes());
-        key.update(upstream.as_bytes());
-
-        let mut request = hmac(request_id.as_bytes());
-        update_with_length(&mut request, create.body.json());
-        for file in create.files.iter() {
-            update_with_length(&mut request, file.field.as_bytes());
-            update_with_length(&mut request, &file.bytes);
-        }
-        Self {
-            key: Key(key.finalize().into()),
-            fingerprint: Fingerprint(request.finalize().into_bytes().into()),
+impl StoreSettings {
+    /// Reads `memory` or the URL of a Redis or Valkey.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn parse(text: &str) -> Result<Self, InvalidStore> {
+        match text.trim() {
+            "memory" => Ok(Self::Memory),
+            url => RedisSettings::parse(url).map(Self::Redis),
         }
     }
 }
 
-fn hmac(key: &[u8; 16]) -> Hmac<Sha256> {
-    let mut block = [0; 64];
-    block[..16].copy_from_slice(key);
-    // A key of exactly one block, which HMAC takes as it is.
-    Hmac::new(&block.into())
-}
+// === impl StoreError ===
 
-fn update_with_length(mac: &mut Hmac<Sha256>, bytes: &[u8]) {
-    mac.update(&(bytes.len() as u64).to_be_bytes());
-    mac.update(bytes);
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").finish_non_exhaustive()
+impl StoreError {
+    /// The claim is not, or no longer, the caller's.
+    fn lost() -> Self {
+        Self("the claim is held by another call".to_owned())
     }
 }
 
 // === impl Store ===
 
 impl Store {
-    /// Takes the claim if it is free.
+    /// Opens the store for the connections of one Chartbrew. Does not wait for it to be reached.
+    ///
+    /// # Errors
+    /// If the settings cannot work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime: a task of its own watches over the connection.
+    pub fn open(settings: &StoreSettings, upstream: &str) -> Result<Self, StoreError> {
+        Ok(match settings {
+            StoreSettings::Memory => Self::Memory(MemoryStore::default()),
+            StoreSettings::Redis(settings) => Self::Redis(RedisStore::open(settings, upstream)?),
+        })
+    }
+
+    /// Takes the claim if it is free, or if its holder has died.
     ///
     /// # Errors
     /// If the store cannot be reached.
     pub async fn claim(&self, identity: &Identity, holder: Holder) -> Result<Next, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.claim(identity, holder)),
+            Self::Redis(store) => store.claim(identity, holder).await,
+        }
+    }
+
+    /// Keeps a claim from being taken for a dead holder's, for as long as the answer is held.
+    pub fn lease(&self, key: &Key, holder: Holder) -> Lease {
+        match self {
+            // What holds a claim in this process cannot die without it.
+            Self::Memory(_) => Lease::endless(),
+            Self::Redis(store) => store.lease(key, holder),
         }
     }
 
@@ -150,13 +162,15 @@ impl Store {
     pub async fn sending(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
         match self {
             Self::Memory(store) => store.sending(key, holder),
+            Self::Redis(store) => store.sending(key, holder).await,
         }
     }
 
-    /// Keeps the outcome.
+    /// Keeps the outcome. Of a connection that is kept already, anybody may report that its files
+    /// were uploaded.
     ///
     /// # Errors
-    /// If the store cannot be reached.
+    /// If the store cannot be reached or another outcome is kept.
     pub async fn created(
         &self,
         key: &Key,
@@ -166,33 +180,39 @@ impl Store {
     ) -> Result<(), StoreError> {
         match self {
             Self::Memory(store) => store.created(key, holder, id, complete),
+            Self::Redis(store) => store.created(key, holder, id, complete).await,
         }
     }
 
     /// Gives the claim up and forgets it: nothing was created.
     ///
     /// # Errors
-    /// If the store cannot be reached.
+    /// If the store cannot be reached or the claim is no longer the holder's.
     pub async fn release(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
         match self {
             Self::Memory(store) => store.release(key, holder),
+            Self::Redis(store) => store.release(key, holder).await,
         }
     }
 
-    /// Gives the claim up and keeps what is known: something may have been created.
+    /// Gives the claim up and keeps what is known: something may have been created, if the request
+    /// was sent.
     ///
     /// # Errors
-    /// If the store cannot be reached.
+    /// If the store cannot be reached or the claim is no longer the holder's.
     pub async fn abandon(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
         match self {
             Self::Memory(store) => store.abandon(key, holder),
+            Self::Redis(store) => store.abandon(key, holder).await,
         }
     }
 
-    /// Waits for a claim that somebody else holds to change.
+    /// Waits for a claim that somebody else holds to change. Returns at once if nobody holds it,
+    /// or if the store cannot be asked: the next claim tells.
     pub async fn changed(&self, key: &Key) {
         match self {
             Self::Memory(store) => store.changed(key).await,
+            Self::Redis(store) => store.changed(key).await,
         }
     }
 
@@ -208,6 +228,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.is_free(team, id, owner)),
+            Self::Redis(store) => store.is_free(team, id, owner).await,
         }
     }
 
@@ -224,18 +245,24 @@ impl Store {
     ) -> Result<bool, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.hand_out(team, id, owner)),
+            Self::Redis(store) => store.hand_out(team, id, owner).await,
         }
     }
-}
 
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(..)")
+    /// Whether the store can be reached, as it changes.
+    #[must_use]
+    pub fn watch_reachable(&self) -> watch::Receiver<bool> {
+        match self {
+            Self::Memory(_) => watch::channel(true).1,
+            Self::Redis(store) => store.watch_reachable(),
+        }
     }
-}
 
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Fingerprint(..)")
+    /// Whether it is time to log again that the store cannot be reached, where that fails no call.
+    pub(super) fn may_complain(&self) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Redis(store) => store.may_complain(),
+        }
     }
 }

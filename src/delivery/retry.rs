@@ -126,7 +126,9 @@ impl Job {
             .hand_out(self.create.team, id, owner)
             .await;
         handed.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot note a connection as handed out");
+            if self.shared.store.may_complain() {
+                tracing::warn!(%error, "cannot note a connection as handed out");
+            }
             true
         })
     }

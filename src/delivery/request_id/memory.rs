@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use moka::{
-    ops::compute::{CompResult, Op},
-    sync::Cache,
-};
+use moka::{ops::compute::Op, sync::Cache};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{Fingerprint, Holder, Identity, Key, Next, RETENTION, StoreError};
@@ -15,16 +12,21 @@ use super::{Fingerprint, Holder, Identity, Key, Next, RETENTION, StoreError};
 const MAX_HANDED_OUT: u64 = 1_000_000;
 
 /// See the module's docs.
+///
+/// Whether something is kept still is decided by tokio's clock, as all else is; the caches' own
+/// clock only frees what nobody asks for again.
 #[derive(Debug)]
 pub struct MemoryStore {
     records: Cache<Key, Record>,
-    handed_out: Cache<(i32, i32), Option<Key>>,
+    handed_out: Cache<(i32, i32), HandedOut>,
 }
 
 #[derive(Clone, Debug)]
 struct Record {
     fingerprint: Fingerprint,
     state: State,
+    /// Forgotten from then on.
+    until: Instant,
     /// Woken whenever the state changes.
     changed: Arc<Notify>,
 }
@@ -34,6 +36,19 @@ enum State {
     Claimed { by: Holder },
     Sent { at: Instant, by: Option<Holder> },
     Created { id: i32, complete: bool },
+}
+
+/// What becomes of a record.
+enum After {
+    Is(State),
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+struct HandedOut {
+    owner: Option<Key>,
+    /// Forgotten from then on.
+    until: Instant,
 }
 
 impl Default for MemoryStore {
@@ -53,14 +68,15 @@ impl MemoryStore {
         let mut next = Next::Run;
         let entry = self.records.entry(identity.key.clone());
         entry.and_compute_with(|known| {
-            let Some(known) = known else {
+            let known = known.map(moka::Entry::into_value);
+            let Some(mut record) = known.filter(Record::is_kept) else {
                 return Op::Put(Record {
                     fingerprint: identity.fingerprint,
                     state: State::Claimed { by: holder },
+                    until: Instant::now() + RETENTION,
                     changed: Arc::default(),
                 });
             };
-            let mut record = known.into_value();
             if record.fingerprint != identity.fingerprint {
                 next = Next::Mismatch;
                 return Op::Nop;
@@ -76,10 +92,9 @@ impl MemoryStore {
                 }
                 State::Sent { at, by: None } => {
                     next = Next::Recover { sent: at.elapsed() };
-                    record.state = State::Sent {
-                        at,
-                        by: Some(holder),
-                    };
+                    let by = Some(holder);
+                    record.state = State::Sent { at, by };
+                    record.until = Instant::now() + RETENTION;
                     Op::Put(record)
                 }
             }
@@ -88,10 +103,9 @@ impl MemoryStore {
     }
 
     pub(super) fn sending(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
-        let at = Instant::now();
-        self.advance(key, holder, |_| State::Sent {
-            at,
-            by: Some(holder),
+        let (at, by) = (Instant::now(), Some(holder));
+        self.change(key, |state| {
+            (state.holder() == by).then_some(After::Is(State::Sent { at, by }))
         })
     }
 
@@ -102,40 +116,49 @@ impl MemoryStore {
         id: i32,
         complete: bool,
     ) -> Result<(), StoreError> {
-        self.advance(key, holder, |_| State::Created { id, complete })
-    }
-
-    pub(super) fn abandon(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
-        self.advance(key, holder, |state| match state {
-            State::Sent { at, .. } => State::Sent { at, by: None },
-            other @ (State::Claimed { .. } | State::Created { .. }) => other,
+        self.change(key, |state| match state {
+            State::Created {
+                id: known,
+                complete: before,
+            } => (known == id).then_some(After::Is(State::Created {
+                id,
+                complete: before || complete,
+            })),
+            State::Claimed { .. } | State::Sent { .. } => (state.holder() == Some(holder))
+                .then_some(After::Is(State::Created { id, complete })),
         })
     }
 
     pub(super) fn release(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
-        let entry = self.records.entry_by_ref(key);
-        let result = entry.and_compute_with(|known| match known.map(moka::Entry::into_value) {
-            Some(record) if record.is_held_by(holder) => Op::Remove,
-            _ => Op::Nop,
-        });
-        let CompResult::Removed(removed) = result else {
-            return Err(lost());
-        };
-        removed.into_value().changed.notify_waiters();
-        Ok(())
+        self.change(key, |state| {
+            (state.holder() == Some(holder)).then_some(After::Gone)
+        })
+    }
+
+    pub(super) fn abandon(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
+        self.change(key, |state| match state {
+            State::Created { .. } => Some(After::Is(state)),
+            _ if state.holder() != Some(holder) => None,
+            State::Claimed { .. } => Some(After::Gone),
+            State::Sent { at, .. } => Some(After::Is(State::Sent { at, by: None })),
+        })
     }
 
     pub(super) fn hand_out(&self, team: i32, id: i32, owner: Option<&Key>) -> bool {
+        let new = || HandedOut {
+            owner: owner.cloned(),
+            until: Instant::now() + RETENTION,
+        };
         let entry = self.handed_out.entry((team, id));
-        let entry = entry.or_insert_with(|| owner.cloned());
-        entry.is_fresh() || (owner.is_some() && entry.value().as_ref() == owner)
+        let entry = entry.or_insert_with_if(new, |known| !known.is_kept());
+        entry.is_fresh() || (owner.is_some() && entry.value().owner.as_ref() == owner)
     }
 
     pub(super) fn is_free(&self, team: i32, id: i32, owner: Option<&Key>) -> bool {
-        match self.handed_out.get(&(team, id)) {
-            None => true,
-            Some(taken) => taken.is_some() && taken.as_ref() == owner,
-        }
+        let taken = self.handed_out.get(&(team, id));
+        taken
+            .filter(HandedOut::is_kept)
+            .is_none_or(|taken| taken.owner.is_some() && taken.owner.as_ref() == owner)
     }
 
     /// Waits until the record changes. Returns at once if nobody holds it.
@@ -147,51 +170,67 @@ impl MemoryStore {
         tokio::pin!(changed);
         // Enlist first and look again then, so that no change falls between the two.
         changed.as_mut().enable();
-        if self.records.get(key).is_some_and(|record| record.is_held()) {
+        let record = self.records.get(key).filter(Record::is_kept);
+        if record.is_some_and(|record| record.state.holder().is_some()) {
             changed.await;
         }
     }
 
-    fn advance(
+    /// Changes what is kept in one step. `None`: it is not the caller's to change.
+    fn change(
         &self,
         key: &Key,
-        holder: Holder,
-        next: impl FnOnce(State) -> State,
+        next: impl FnOnce(State) -> Option<After>,
     ) -> Result<(), StoreError> {
+        let mut changed = None;
         let entry = self.records.entry_by_ref(key);
-        let result = entry.and_compute_with(|known| match known.map(moka::Entry::into_value) {
-            Some(mut record) if record.is_held_by(holder) => {
-                record.state = next(record.state);
-                Op::Put(record)
+        entry.and_compute_with(|known| {
+            let known = known.map(moka::Entry::into_value);
+            let Some(mut record) = known.filter(Record::is_kept) else {
+                return Op::Nop;
+            };
+            let Some(after) = next(record.state) else {
+                return Op::Nop;
+            };
+            changed = Some(record.changed.clone());
+            match after {
+                After::Gone => Op::Remove,
+                After::Is(state) => {
+                    record.state = state;
+                    record.until = Instant::now() + RETENTION;
+                    Op::Put(record)
+                }
             }
-            _ => Op::Nop,
         });
-        let CompResult::ReplacedWith(entry) = result else {
-            return Err(lost());
-        };
-        entry.into_value().changed.notify_waiters();
+        changed.ok_or_else(StoreError::lost)?.notify_waiters();
         Ok(())
     }
 }
 
-fn lost() -> StoreError {
-    StoreError("the claim is held by another call".to_owned())
-}
+// === impl Record ===
 
 impl Record {
-    fn is_held(&self) -> bool {
-        match self.state {
-            State::Claimed { .. } | State::Sent { by: Some(_), .. } => true,
-            State::Sent { by: None, .. } | State::Created { .. } => false,
+    fn is_kept(&self) -> bool {
+        Instant::now() < self.until
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn holder(self) -> Option<Holder> {
+        match self {
+            Self::Claimed { by } => Some(by),
+            Self::Sent { by, .. } => by,
+            Self::Created { .. } => None,
         }
     }
+}
 
-    fn is_held_by(&self, holder: Holder) -> bool {
-        match self.state {
-            State::Claimed { by } | State::Sent { by: Some(by), .. } => by == holder,
-            // The holder of a created connection may still report its files.
-            State::Created { complete, .. } => !complete,
-            State::Sent { by: None, .. } => false,
-        }
+// === impl HandedOut ===
+
+impl HandedOut {
+    fn is_kept(&self) -> bool {
+        Instant::now() < self.until
     }
 }
