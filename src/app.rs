@@ -5,7 +5,10 @@ use std::{future::Future, net::SocketAddr};
 
 use crate::{
     chartbrew::{self, Client, InvalidClient},
-    delivery::{self, Circuit, Delivery, request_id::Store},
+    delivery::{
+        self, Circuit, Delivery,
+        request_id::{Store, StoreError, StoreSettings},
+    },
     grpc::{self, Health, Server},
 };
 
@@ -20,6 +23,8 @@ pub struct Settings {
     pub delivery: delivery::Settings,
     /// The way to Chartbrew.
     pub chartbrew: chartbrew::Settings,
+    /// Where request ids are kept.
+    pub request_id_store: StoreSettings,
 }
 
 /// A gateway that is bound and not running yet.
@@ -37,6 +42,9 @@ pub enum StartError {
     /// The client cannot be set up.
     #[error("CHARTBREW_URL: {0}")]
     Client(#[from] InvalidClient),
+    /// The store of request ids cannot be set up.
+    #[error("GATEWAY_REQUEST_ID_STORE: {0}")]
+    Store(#[from] StoreError),
     /// The address cannot be bound.
     #[error("GATEWAY_LISTEN: cannot listen on {addr}: {error}")]
     Listen {
@@ -59,10 +67,12 @@ impl App {
             grpc,
             delivery,
             chartbrew,
+            request_id_store,
         } = settings;
         let client = Client::new(&chartbrew)?;
-        let upstream = chartbrew.url.to_string();
-        let store = Store::Memory(delivery::request_id::MemoryStore::default());
+        // Gateways that share a store must call the same Chartbrew by the same name.
+        let upstream = chartbrew.url.as_str().trim_end_matches('/').to_owned();
+        let store = Store::open(&request_id_store, &upstream)?;
         let delivery = Delivery::new(delivery, client, upstream, store);
         let health = Health::default();
         let shutdown_grace = grpc.shutdown_grace;
@@ -95,12 +105,14 @@ impl App {
             health,
             shutdown_grace,
         } = self;
-        let reporting = tokio::spawn(report_circuit(delivery.clone(), health));
+        let circuit = tokio::spawn(report_circuit(delivery.clone(), health.clone()));
+        let store = tokio::spawn(report_store(delivery.clone(), health));
         let calls_finished = server.run(shutdown).await;
         // Work whose callers are gone. Calls that were not finished in time get no more of it.
         let work = tokio::time::timeout(shutdown_grace, delivery.drain());
         let work_finished = calls_finished && work.await.is_ok();
-        reporting.abort();
+        circuit.abort();
+        store.abort();
         work_finished
     }
 }
@@ -112,6 +124,18 @@ async fn report_circuit(delivery: Delivery, health: Health) {
         let now = *circuit.borrow_and_update();
         health.set_circuit_open(now == Circuit::Open);
         if circuit.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Readiness follows the store of request ids.
+async fn report_store(delivery: Delivery, health: Health) {
+    let mut reachable = delivery.watch_store();
+    loop {
+        let now = *reachable.borrow_and_update();
+        health.set_store_unreachable(!now);
+        if reachable.changed().await.is_err() {
             return;
         }
     }

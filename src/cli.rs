@@ -9,7 +9,7 @@ use std::{
 
 use chartbrew_gateway::{
     app::App,
-    config::{Args, Config, SECRETS},
+    config::{Args, Config, SECRETS, WITH_PASSWORD, without_password},
     demo,
     sandbox::{self, Sandbox},
     shutdown::Signals,
@@ -152,6 +152,9 @@ fn check(args: Args) -> Result<ExitCode, Failure> {
         match value.map(|value| value.to_string_lossy()) {
             None => writeln!(out, "{variable} is not set")?,
             Some(_) if SECRETS.contains(&&*variable) => writeln!(out, "{variable}=(hidden)")?,
+            Some(value) if WITH_PASSWORD.contains(&&*variable) => {
+                writeln!(out, "{variable}={}", without_password(&value))?;
+            }
             Some(value) => writeln!(out, "{variable}={value}")?,
         }
     }

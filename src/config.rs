@@ -9,7 +9,10 @@ mod read;
 
 use std::fmt;
 
-pub use self::args::{Args, SECRETS};
+pub use self::{
+    args::{Args, SECRETS, WITH_PASSWORD},
+    read::without_password,
+};
 use crate::{app, telemetry::Logs};
 
 /// All that the gateway needs to know to start.

@@ -9,6 +9,9 @@ const PROCESS: &str = "Process";
 /// Variables whose values are never shown.
 pub const SECRETS: [&str; 1] = ["CHARTBREW_TOKEN"];
 
+/// Variables whose values may be URLs with a password.
+pub const WITH_PASSWORD: [&str; 1] = ["GATEWAY_REQUEST_ID_STORE"];
+
 /// Settings of the gateway. Durations are written with a unit: `500ms`, `2s`, `1m`.
 #[derive(Clone, clap::Args)]
 pub struct Args {
@@ -118,6 +121,13 @@ pub struct Args {
     #[arg(long, env = "GATEWAY_ABANDONED_AFTER", value_name = "DURATION", help_heading = DELIVERY)]
     #[arg(default_value = "120s")]
     pub(super) abandoned_after: String,
+
+    /// Where request ids are kept: memory (of this process), or a Redis or Valkey that several
+    /// gateways share: redis://user:password@host:6379/0, all but the host optional; rediss:// for
+    /// TLS.
+    #[arg(long, env = "GATEWAY_REQUEST_ID_STORE", value_name = "STORE", help_heading = DELIVERY)]
+    #[arg(default_value = "memory", hide_env_values = true)]
+    pub(super) request_id_store: String,
 
     /// Longest name, in characters (the width of Chartbrew's column).
     #[arg(long, env = "GATEWAY_MAX_NAME_CHARS", value_name = "COUNT", help_heading = LIMITS)]

@@ -10,7 +10,7 @@ use crate::{
     app, chartbrew,
     chartbrew::Token,
     convert::Limits,
-    delivery::{self, Backoff, BreakerSettings},
+    delivery::{self, Backoff, BreakerSettings, request_id::StoreSettings},
     grpc,
     telemetry::{Format, Logs},
 };
@@ -36,6 +36,18 @@ impl Config {
             (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
             (_, mistakes) => Err(Mistakes(mistakes)),
         }
+    }
+}
+
+/// The text with the password hidden, if it is a URL that has one.
+#[must_use]
+pub fn without_password(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => match url.set_password(Some("(hidden)")) {
+            Ok(()) => url.into(),
+            Err(()) => "(hidden)".to_owned(),
+        },
+        Ok(_) | Err(_) => text.to_owned(),
     }
 }
 
@@ -66,6 +78,7 @@ impl Reader {
             max_in_flight,
             recovery_window,
             abandoned_after,
+            request_id_store,
             max_name_chars,
             max_body_bytes,
             max_encrypted_bytes,
@@ -95,6 +108,7 @@ impl Reader {
         let max_in_flight = self.count("GATEWAY_MAX_IN_FLIGHT", &max_in_flight);
         let recovery_window = self.duration("GATEWAY_RECOVERY_WINDOW", &recovery_window);
         let abandoned_after = self.duration("GATEWAY_ABANDONED_AFTER", &abandoned_after);
+        let request_id_store = self.store("GATEWAY_REQUEST_ID_STORE", &request_id_store);
         let name_chars = self.count("GATEWAY_MAX_NAME_CHARS", &max_name_chars);
         let body_bytes = self.count("GATEWAY_MAX_BODY_BYTES", &max_body_bytes);
         let encrypted = self.count("GATEWAY_MAX_ENCRYPTED_BYTES", &max_encrypted_bytes);
@@ -144,6 +158,7 @@ impl Reader {
                     idle_timeout: idle_timeout?,
                     max_answer_bytes: max_answer_bytes?,
                 },
+                request_id_store: request_id_store?,
             },
             logs: logs?,
             worker_threads: worker_threads?,
@@ -165,6 +180,13 @@ impl Reader {
         }
         match chartbrew::check_url(&url) {
             Ok(()) => Some(url),
+            Err(error) => self.wrong(variable, error.to_string()),
+        }
+    }
+
+    fn store(&mut self, variable: &'static str, text: &str) -> Option<StoreSettings> {
+        match StoreSettings::parse(text) {
+            Ok(store) => Some(store),
             Err(error) => self.wrong(variable, error.to_string()),
         }
     }
@@ -290,6 +312,7 @@ mod tests {
             grpc: grpc::Settings::default(),
             delivery: delivery::Settings::default(),
             chartbrew: chartbrew::Settings::default(),
+            request_id_store: StoreSettings::default(),
         };
         assert_eq!(format!("{:?}", config.app), format!("{rooms:?}"));
     }
@@ -303,6 +326,7 @@ mod tests {
             "--retry-ratio=1.5",
             "--listen=localhost",
             "--max-file-bytes=1048577",
+            "--request-id-store=disk",
             "--log-format=xml",
             "--worker-threads=many",
             "--chartbrew-token=with space",
@@ -321,6 +345,7 @@ mod tests {
                 "GATEWAY_LISTEN",
                 "GATEWAY_ATTEMPTS",
                 "GATEWAY_RETRY_RATIO",
+                "GATEWAY_REQUEST_ID_STORE",
                 "GATEWAY_MAX_FILE_BYTES",
                 "GATEWAY_LOG_FORMAT",
                 "GATEWAY_WORKER_THREADS",
@@ -351,12 +376,32 @@ mod tests {
             "--listen=marker",
             "--attempts=marker",
             "--connect-timeout=marker",
+            "--request-id-store=marker",
+            "--request-id-store=redis://u:marker@h/x",
         ];
         for flag in cases {
             let mistake = read(&[flag]).unwrap_err();
             assert!(!mistake.contains("marker"), "{flag}: {mistake}");
         }
-        let config = read(&["--chartbrew-token=marker"]).unwrap();
-        assert!(!format!("{config:?}").contains("marker"));
+        for flag in [
+            "--chartbrew-token=marker",
+            "--request-id-store=rediss://u:marker@h",
+        ] {
+            let config = read(&[flag]).unwrap();
+            assert!(!format!("{config:?}").contains("marker"), "{flag}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        let cases = [
+            ("memory", "memory"),
+            ("redis://h:1/2", "redis://h:1/2"),
+            ("redis://u:marker@h:1/2", "redis://u:(hidden)@h:1/2"),
+            ("rediss://:marker@h", "rediss://:(hidden)@h"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(without_password(text), shown);
+        }
     }
 }

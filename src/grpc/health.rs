@@ -17,6 +17,8 @@ pub struct Condition {
     pub token_rejected: bool,
     /// Chartbrew cannot be reached.
     pub circuit_open: bool,
+    /// The store of request ids cannot be reached.
+    pub store_unreachable: bool,
 }
 
 /// The writing end. Cheap to clone.
@@ -35,8 +37,9 @@ impl Condition {
             stopping,
             token_rejected,
             circuit_open,
+            store_unreachable,
         } = self;
-        !(stopping || token_rejected || circuit_open)
+        !(stopping || token_rejected || circuit_open || store_unreachable)
     }
 
     fn status(self) -> ServingStatus {
@@ -55,6 +58,7 @@ impl Default for Health {
             stopping: false,
             token_rejected: false,
             circuit_open: false,
+            store_unreachable: false,
         };
         Self {
             condition: Arc::new(watch::Sender::new(ready)),
@@ -76,6 +80,11 @@ impl Health {
     /// Whether Chartbrew cannot be reached.
     pub fn set_circuit_open(&self, open: bool) {
         self.change(|condition| condition.circuit_open = open);
+    }
+
+    /// Whether the store of request ids cannot be reached.
+    pub fn set_store_unreachable(&self, unreachable: bool) {
+        self.change(|condition| condition.store_unreachable = unreachable);
     }
 
     /// The condition as it changes.
