@@ -12,6 +12,8 @@ mod delivery;
 mod errors;
 mod house;
 mod outage;
+mod request_id_store;
 mod sandbox;
+mod store_suite;
 mod support;
 mod transport;

@@ -1,0 +1,230 @@
+//! Two gateways on one store: one row, whichever of them is asked, and also when one dies.
+
+use std::{future::Future, time::Duration};
+
+use chartbrew_gateway::{
+    app::{self, App},
+    chartbrew, delivery,
+    delivery::request_id::{RedisSettings, StoreSettings},
+    grpc,
+    proto::{
+        ConnectionType, CreateRequest, CreateResponse, NewConnection,
+        connection_service_client::ConnectionServiceClient,
+    },
+    sandbox::{self, Fault, Gate, Handle, Sandbox},
+};
+use tokio::runtime::Runtime;
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use uuid::Uuid;
+
+use crate::{
+    server::{Server, wanted},
+    store::dump,
+};
+
+/// A gateway in a runtime of its own, so that it can die as a process does.
+struct Gateway {
+    runtime: Option<Runtime>,
+    channel: Channel,
+}
+
+impl Gateway {
+    async fn start(sandbox: &Handle, store: RedisSettings) -> Self {
+        let settings = app::Settings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            grpc: grpc::Settings::default(),
+            delivery: delivery::Settings::default(),
+            chartbrew: chartbrew::Settings {
+                url: sandbox.url().parse().unwrap(),
+                ..chartbrew::Settings::default()
+            },
+            request_id_store: StoreSettings::Redis(store),
+        };
+        let runtime = Runtime::new().unwrap();
+        let app = runtime.spawn(App::bind(settings)).await.unwrap().unwrap();
+        let channel = Endpoint::try_from(format!("http://{}", app.grpc_addr())).unwrap();
+        runtime.spawn(app.run(std::future::pending()));
+        Self {
+            runtime: Some(runtime),
+            channel: channel.connect().await.unwrap(),
+        }
+    }
+
+    /// The same request each time, under this id. Needs the gateway no longer once it is called.
+    fn create(
+        &self,
+        request_id: Option<Uuid>,
+    ) -> impl Future<Output = Result<Response<CreateResponse>, Status>> + use<> {
+        let mut client = ConnectionServiceClient::new(self.channel.clone());
+        let mut request = Request::new(CreateRequest {
+            team_id: 1,
+            connection: Some(NewConnection {
+                name: "marker-name".to_owned(),
+                r#type: ConnectionType::Postgres.into(),
+                host: Some("db.example.invalid".to_owned()),
+                password: Some("marker-password".to_owned()),
+                ..NewConnection::default()
+            }),
+            request_id: request_id.map(|id| id.to_string()),
+            ..CreateRequest::default()
+        });
+        let token = MetadataValue::try_from(format!("Bearer {}", sandbox::TOKEN)).unwrap();
+        request.metadata_mut().insert("authorization", token);
+        async move { client.create(request).await }
+    }
+
+    /// Ends it between two instructions: nothing is finished, nothing is given up.
+    fn crash(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+async fn sandbox() -> Handle {
+    let sandbox = Sandbox::bind(sandbox::Settings::default()).await.unwrap();
+    let handle = sandbox.handle();
+    tokio::spawn(sandbox.run(std::future::pending()));
+    handle
+}
+
+fn id(response: &Response<CreateResponse>) -> i32 {
+    response.get_ref().connection.as_ref().unwrap().id
+}
+
+fn outcome(response: &Response<CreateResponse>) -> Option<&str> {
+    let value = response.metadata().get("x-outcome")?;
+    value.to_str().ok()
+}
+
+#[tokio::test]
+async fn two_gateways_asked_at_once_make_one_row() {
+    if !wanted() {
+        return;
+    }
+    let (server, sandbox) = (Server::start(), sandbox().await);
+    let first = Gateway::start(&sandbox, server.settings()).await;
+    let second = Gateway::start(&sandbox, server.settings()).await;
+    let gate = Gate::new();
+    sandbox.script([Fault::create().hold_before_storing(&gate)]);
+    let request_id = Uuid::new_v4();
+    let open = async {
+        gate.reached().await;
+        // The other has found the claim taken meanwhile.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        gate.open();
+    };
+    let (one, other, ()) = tokio::join!(
+        first.create(Some(request_id)),
+        second.create(Some(request_id)),
+        open
+    );
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_eq!(id(&one), id(&other));
+    let mut outcomes = [outcome(&one), outcome(&other)];
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, [None, Some("replayed")]);
+    assert_eq!(sandbox.rows(1).len(), 1);
+
+    let dump = dump(&mut server.connection().await).await;
+    assert_eq!(dump.len(), 2, "{dump:?}");
+    for (key, content) in dump {
+        for secret in ["marker", sandbox::TOKEN, &request_id.to_string()] {
+            assert!(!key.contains(secret), "{key}");
+            assert!(!content.contains(secret), "{content}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_crashed_gateway_sent_is_recovered_by_another() {
+    if !wanted() {
+        return;
+    }
+    let (server, sandbox) = (Server::start(), sandbox().await);
+    let lease = Duration::from_millis(500);
+    let settings = || server.settings().with_lease(lease);
+    let first = Gateway::start(&sandbox, settings()).await;
+    let second = Gateway::start(&sandbox, settings()).await;
+    let gate = Gate::new();
+    sandbox.script([Fault::create().hold_after_storing(&gate)]);
+    let request_id = Some(Uuid::new_v4());
+    let calling = first.create(request_id);
+    let crash = async {
+        gate.reached().await;
+        first.crash();
+    };
+    let (failed, ()) = tokio::join!(calling, crash);
+    failed.unwrap_err();
+
+    let found = second.create(request_id).await.unwrap();
+    assert_eq!(outcome(&found), Some("recovered"));
+    assert_eq!(sandbox.rows(1).len(), 1);
+    assert_eq!(sandbox.rows(1)[0]["id"], id(&found));
+    let again = second.create(request_id).await.unwrap();
+    assert_eq!(outcome(&again), Some("replayed"));
+    assert_eq!(id(&again), id(&found));
+}
+
+#[tokio::test]
+async fn without_the_store_only_creates_without_a_request_id_go_on() {
+    if !wanted() {
+        return;
+    }
+    let (server, sandbox) = (Server::start(), sandbox().await);
+    let gateway = Gateway::start(&sandbox, server.settings()).await;
+    server.freeze();
+    let refused = gateway.create(Some(Uuid::new_v4())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(sandbox.rows(1).len(), 0);
+
+    let start = tokio::time::Instant::now();
+    gateway.create(None).await.unwrap();
+    // No longer than one operation may take.
+    assert!(start.elapsed() < Duration::from_millis(1000));
+    assert_eq!(sandbox.rows(1).len(), 1);
+
+    server.thaw();
+    gateway.create(Some(Uuid::new_v4())).await.unwrap();
+    assert_eq!(sandbox.rows(1).len(), 2);
+}
+
+#[tokio::test]
+async fn a_gateway_without_its_store_is_not_ready() {
+    if !wanted() {
+        return;
+    }
+    let (mut server, sandbox) = (Server::start(), sandbox().await);
+    let gateway = Gateway::start(&sandbox, server.settings()).await;
+    let mut health = HealthClient::new(gateway.channel.clone());
+    let watched = health.watch(HealthCheckRequest::default()).await.unwrap();
+    let mut watched = watched.into_inner();
+    let mut becomes = async |wanted: ServingStatus| {
+        let change =
+            async { while watched.message().await.unwrap().unwrap().status() != wanted {} };
+        let in_time = tokio::time::timeout(Duration::from_secs(8), change).await;
+        in_time.expect("readiness follows the store");
+    };
+    becomes(ServingStatus::Serving).await;
+    server.stop();
+    becomes(ServingStatus::NotServing).await;
+    server.start_again();
+    becomes(ServingStatus::Serving).await;
+}
