@@ -47,7 +47,7 @@ pub use self::{
 };
 use self::{
     breaker::Breaker,
-    request_id::{Identity, Store},
+    request_id::{Identity, Key, Store},
     twins::Twins,
 };
 use crate::chartbrew::{
@@ -165,6 +165,8 @@ struct Job {
     create: Create,
     /// The names of the request in the store, if it has an id.
     identity: Option<Identity>,
+    /// Marks the rows that are this call's: the identity's key, or one like no other.
+    owner: Key,
     attempts: AtomicU32,
     _permit: OwnedSemaphorePermit,
 }
@@ -206,12 +208,15 @@ impl Delivery {
                 origin: Origin::Answered,
             };
         };
+        let name = |id| Identity::new(&self.shared.upstream, id, &create);
+        let identity = create.request_id.map(name);
         let job = Arc::new(Job {
             shared: self.shared.clone(),
             caller,
-            identity: create
-                .request_id
-                .map(|id| Identity::new(&self.shared.upstream, id, &create)),
+            owner: identity
+                .as_ref()
+                .map_or_else(Key::unique, |identity| identity.key.clone()),
+            identity,
             create,
             attempts: AtomicU32::new(0),
             _permit: permit,

@@ -21,6 +21,7 @@
 
 #[cfg(feature = "redis-tests")]
 #[path = "redis/server.rs"]
+#[allow(dead_code, reason = "the tests of the store use the rest of it")]
 mod server;
 
 use std::{
@@ -70,9 +71,17 @@ struct Gateway {
 impl Gateway {
     async fn start(upstream: String, store: String) -> Self {
         // Free now; nobody else asks for a port so soon again.
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addr = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let child = spawn(addr, &upstream, &store);
-        let gateway = Self { child, addr, upstream, store };
+        let gateway = Self {
+            child,
+            addr,
+            upstream,
+            store,
+        };
         gateway.is_up().await;
         gateway
     }
@@ -87,7 +96,9 @@ impl Gateway {
 
     async fn is_up(&self) {
         let up = async { while tokio::net::TcpStream::connect(self.addr).await.is_err() {} };
-        timeout(Duration::from_secs(30), up).await.expect("the gateway starts");
+        timeout(Duration::from_secs(30), up)
+            .await
+            .expect("the gateway starts");
     }
 }
 
@@ -143,7 +154,9 @@ fn fault() -> Fault {
         2 => create().status(500),
         3 => create().store_then_body(500, "text/html", "x"),
         4 => create().store_then_body(502, "text/html", "x"),
-        5 => create().delay_before_storing(ms(300)).store_then_body(504, "text/html", "x"),
+        5 => create()
+            .delay_before_storing(ms(300))
+            .store_then_body(504, "text/html", "x"),
         6 => create().garbled_answer(),
         7 => create().cut_answer_at(fastrand::usize(0..200)),
         8 => create().drop_before_reading(),
@@ -301,7 +314,9 @@ async fn ask_again(channel: &Channel, tally: Tally) -> Tally {
 async fn soak(store: String, creates: usize, kills: usize) {
     let upstream = upstream(creates).await;
     let mut gateway = Gateway::start(upstream.url(), store).await;
-    let channel = Channel::from_shared(format!("http://{}", gateway.addr)).unwrap().connect_lazy();
+    let channel = Channel::from_shared(format!("http://{}", gateway.addr))
+        .unwrap()
+        .connect_lazy();
     let begun = Arc::new(AtomicUsize::new(0));
     let killing = async {
         for kill in 1..=kills {
@@ -323,13 +338,21 @@ fn report(upstream: &Handle, tally: &Tally, asked_again: usize, kills: usize) {
     for team in (1..=TEAMS).map(team) {
         for row in upstream.rows(team) {
             let name = row["name"].as_str().unwrap().to_owned();
-            rows.entry(name).or_default().push(row["id"].as_i64().unwrap().try_into().unwrap());
+            rows.entry(name)
+                .or_default()
+                .push(row["id"].as_i64().unwrap().try_into().unwrap());
         }
     }
     let duplicates: Vec<_> = rows.iter().filter(|(_, ids)| ids.len() > 1).collect();
-    let lost: Vec<_> = rows.keys().filter(|name| !tally.created.contains_key(*name)).collect();
-    let false_ok: Vec<_> =
-        tally.created.iter().filter(|(name, id)| rows.get(*name) != Some(&vec![**id])).collect();
+    let lost: Vec<_> = rows
+        .keys()
+        .filter(|name| !tally.created.contains_key(*name))
+        .collect();
+    let false_ok: Vec<_> = tally
+        .created
+        .iter()
+        .filter(|(name, id)| rows.get(*name) != Some(&vec![**id]))
+        .collect();
     eprintln!(
         "{} creates answered OK, {} rows stored, {} asked again, {kills} kills, {} duplicates, \
          {} lost, {} false\ntold: {:?}",
@@ -358,5 +381,10 @@ async fn nothing_is_duplicated_or_lost_with_redis_and_kills() {
         return;
     }
     let redis = server::Server::start();
-    soak(redis.url(), setting("SOAK_CREATES", 1_000), setting("SOAK_KILLS", 2)).await;
+    soak(
+        redis.url(),
+        setting("SOAK_CREATES", 1_000),
+        setting("SOAK_KILLS", 2),
+    )
+    .await;
 }

@@ -48,9 +48,12 @@ pub enum NotSent {
 pub enum Unknown {
     /// The connection ended, or the time, before a whole answer came.
     NoAnswer,
-    /// The server answered with success, whole, but not with the JSON expected: it did
-    /// something, or it is no Chartbrew.
+    /// The server answered with success, whole and with JSON, but not with the JSON expected: it
+    /// did something.
     Unreadable,
+    /// The server answered with success, whole, but not with JSON: a login page, say. It is no
+    /// Chartbrew, or somebody stands before it.
+    NotJson,
     /// The answer is larger than what is read. It said success.
     TooLarge,
     /// The server has given up on the request: 500 and its like.
@@ -92,7 +95,7 @@ impl Unknown {
     #[must_use]
     pub fn is_settled(self) -> bool {
         match self {
-            Self::Unreadable | Self::TooLarge | Self::ServerError(_) => true,
+            Self::Unreadable | Self::NotJson | Self::TooLarge | Self::ServerError(_) => true,
             Self::NoAnswer | Self::GatewayError(_) => false,
         }
     }
@@ -103,6 +106,7 @@ impl fmt::Display for Unknown {
         match self {
             Self::NoAnswer => f.write_str("no whole answer came"),
             Self::Unreadable => f.write_str("the answer is not the JSON expected"),
+            Self::NotJson => f.write_str("the answer is not JSON"),
             Self::TooLarge => f.write_str("the answer is larger than the limit"),
             Self::ServerError(status) | Self::GatewayError(status) => {
                 write!(f, "the answer was HTTP {status}")
@@ -130,7 +134,7 @@ impl Error {
                 Some(*status)
             }
             Self::Rejected(rejection) => rejection.http_status(),
-            Self::Unknown(Unknown::Unreadable | Unknown::TooLarge) => Some(200),
+            Self::Unknown(Unknown::Unreadable | Unknown::NotJson | Unknown::TooLarge) => Some(200),
             Self::NotSent(_) | Self::Unknown(Unknown::NoAnswer) => None,
         }
     }

@@ -66,6 +66,8 @@ enum Payload<'a> {
 #[derive(Debug)]
 pub(super) struct Success {
     date: Option<Timestamp>,
+    /// It says that it is JSON.
+    is_json: bool,
     body: Bytes,
 }
 
@@ -150,10 +152,15 @@ impl Transport {
     async fn read(&self, response: Response, of_a_connection: bool) -> Result<Success, Error> {
         let status = response.status();
         let date = http_date(response.headers(), &DATE);
+        let is_json = says_json(response.headers());
         match status.as_u16() {
             200..=299 => {
                 let body = read_body(response, self.max_answer_bytes).await?;
-                Ok(Success { date, body })
+                Ok(Success {
+                    date,
+                    is_json,
+                    body,
+                })
             }
             code @ (502 | 504 | 520 | 524 | 599) => {
                 Err(Error::Unknown(Unknown::GatewayError(code)))
@@ -266,6 +273,17 @@ fn caused_by<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> 
     None
 }
 
+fn says_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| {
+        kind.trim_start()
+            .to_ascii_lowercase()
+            .starts_with("application/json")
+    })
+}
+
 fn http_date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Timestamp> {
     let text = headers.get(name)?.to_str().ok()?;
     Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
@@ -328,7 +346,11 @@ impl Success {
         self,
         from_json: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
     ) -> Result<Answer<T>, Error> {
-        let body = from_json(&self.body).map_err(|_| Error::Unknown(Unknown::Unreadable))?;
+        let unread = match self.is_json {
+            true => Unknown::Unreadable,
+            false => Unknown::NotJson,
+        };
+        let body = from_json(&self.body).map_err(|_| Error::Unknown(unread))?;
         let date = self.date;
         Ok(Answer { body, date })
     }

@@ -92,10 +92,19 @@ impl Job {
                 post.await
             }
         };
-        let answer = answer.unwrap_or(Err(chartbrew::Error::Unknown(Unknown::NoAnswer)))?;
-        self.hand_out(answer.body.id).await;
+        let unknown = Err(chartbrew::Error::Unknown(Unknown::NoAnswer));
+        let Ok(answer) = answer else {
+            return unknown;
+        };
+        let row = answer?.body;
+        if !self.hand_out(row.id).await {
+            // Another gateway's recovery took it for the row of a twin, which is then the one
+            // that is missing: two calls never get the same row.
+            tracing::warn!("a twin was given the row that was just created");
+            return unknown;
+        }
         drop(share);
-        Ok(Box::new(answer.body))
+        Ok(Box::new(row))
     }
 
     async fn look_while_waiting(

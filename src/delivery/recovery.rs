@@ -30,7 +30,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What the last look needs before the time is over.
 const LAST_LOOK: Duration = Duration::from_millis(100);
-/// Looks at what a server created that is done with the request.
+/// Looks in a row at what a server created that is done with the request.
 const LOOKS_WHEN_SETTLED: u32 = 2;
 
 /// A request whose answer was lost.
@@ -53,10 +53,10 @@ pub(super) enum Search {
     Settled,
     /// More than one may be it, or the reader may see too little to tell.
     Ambiguous,
-    /// The list cannot be read with this token.
-    Refused,
+    /// The list could not be read, or not at the end.
+    Blind,
     /// What answers the list is not Chartbrew.
-    NotTheApi(u16),
+    NotTheApi,
 }
 
 /// What one look has shown.
@@ -64,7 +64,7 @@ enum Look {
     Found(Box<Connection>),
     None,
     Ambiguous,
-    NotTheApi(u16),
+    NotTheApi,
     /// Could not look this time.
     Failed,
     /// Looking again is of no use.
@@ -84,16 +84,17 @@ impl Job {
         let cut_off = patience < window;
         match (search, sent.cause) {
             (Search::Found(connection), _) => Ok((connection, Origin::Recovered)),
-            (Search::NotTheApi(status), _) => Err(Error::NotTheApi { status }),
-            (Search::Settled, Unknown::Unreadable) => Err(Error::NotTheApi { status: 200 }),
+            (Search::Settled, Unknown::Unreadable | Unknown::NotJson) | (Search::NotTheApi, _) => {
+                Err(Error::NotTheApi { status: 200 })
+            }
             (Search::Settled, Unknown::ServerError(status)) => Err(Error::UpstreamError { status }),
             (Search::NotFound, Unknown::GatewayError(status)) if !cut_off => {
                 Err(Error::UpstreamError { status })
             }
-            (Search::NotFound | Search::Settled, _) => Err(Error::OutcomeUnknown {
+            (Search::NotFound | Search::Settled | Search::Blind, _) => Err(Error::OutcomeUnknown {
                 deadline_passed: cut_off,
             }),
-            (Search::Ambiguous | Search::Refused, _) => Err(self.outcome_unknown()),
+            (Search::Ambiguous, _) => Err(self.outcome_unknown()),
         }
     }
 
@@ -102,20 +103,25 @@ impl Job {
         let name = &self.create.body.sent().name;
         let place = self.shared.twins.place(self.create.team, name);
         let Ok(alone) = timeout_at(until, place.alone(self.create.body.json())).await else {
-            return Search::NotFound;
+            return Search::Blind;
         };
         let mut pause = FIRST_PAUSE;
-        for look in 1.. {
+        // Looks in a row that saw the list, and nothing in it.
+        let mut seen = 0;
+        loop {
             let looked = timeout_at(until, self.look(&alone, sent.began)).await;
             match looked.unwrap_or(Look::Failed) {
                 Look::Found(connection) => return Search::Found(connection),
                 Look::Ambiguous => return Search::Ambiguous,
-                Look::NotTheApi(status) => return Search::NotTheApi(status),
-                Look::Refused => return Search::Refused,
-                Look::None if sent.cause.is_settled() && look >= LOOKS_WHEN_SETTLED => {
-                    return Search::Settled;
-                }
-                Look::None | Look::Failed => {}
+                // Where the answer was none of Chartbrew's either, there is no Chartbrew. Else it
+                // is a page that somebody puts in its place for now.
+                Look::NotTheApi if sent.cause == Unknown::NotJson => return Search::NotTheApi,
+                Look::Refused => return Search::Blind,
+                Look::NotTheApi | Look::Failed => seen = 0,
+                Look::None => seen += 1,
+            }
+            if sent.cause.is_settled() && seen >= LOOKS_WHEN_SETTLED {
+                return Search::Settled;
             }
             let left = until.saturating_duration_since(Instant::now());
             if left <= LAST_LOOK {
@@ -125,7 +131,10 @@ impl Job {
             tokio::time::sleep(pause.min(left - LAST_LOOK)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Search::NotFound
+        match seen {
+            0 => Search::Blind,
+            _ => Search::NotFound,
+        }
     }
 
     async fn look(&self, alone: &Alone, began: Instant) -> Look {
@@ -171,13 +180,12 @@ impl Job {
 
     /// Takes the oldest row that is nobody's yet, unless that would be a guess.
     async fn choose(&self, candidates: Vec<Connection>, alone: &Alone) -> Look {
-        let owner = self.identity.as_ref().map(|identity| &identity.key);
         let mut free = Vec::new();
         for row in candidates {
             match self
                 .shared
                 .store
-                .is_free(self.create.team, row.id, owner)
+                .is_free(self.create.team, row.id, &self.owner)
                 .await
             {
                 Ok(true) => free.push(row),
@@ -216,8 +224,8 @@ fn began_by_the_servers_clock(list: &Answer<ConnectionList>, began: Instant) -> 
 
 fn cannot_look(error: &chartbrew::Error) -> Look {
     match error {
-        chartbrew::Error::Rejected(Rejection::NotTheApi(status)) => Look::NotTheApi(*status),
-        chartbrew::Error::Unknown(Unknown::Unreadable) => Look::NotTheApi(200),
+        chartbrew::Error::Rejected(Rejection::NotTheApi(_)) => Look::NotTheApi,
+        chartbrew::Error::Unknown(Unknown::Unreadable | Unknown::NotJson) => Look::NotTheApi,
         chartbrew::Error::Rejected(rejection) if !rejection.is_transient() => Look::Refused,
         chartbrew::Error::Rejected(_)
         | chartbrew::Error::NotSent(_)
@@ -234,8 +242,8 @@ impl Search {
             Self::NotFound => "not_found",
             Self::Ambiguous => "ambiguous",
             Self::Settled => "settled",
-            Self::Refused => "refused",
-            Self::NotTheApi(_) => "not_the_api",
+            Self::Blind => "blind",
+            Self::NotTheApi => "not_the_api",
         }
     }
 }

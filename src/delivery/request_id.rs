@@ -220,29 +220,19 @@ impl Store {
     ///
     /// # Errors
     /// If the store cannot be reached.
-    pub async fn is_free(
-        &self,
-        team: i32,
-        id: i32,
-        owner: Option<&Key>,
-    ) -> Result<bool, StoreError> {
+    pub async fn is_free(&self, team: i32, id: i32, owner: &Key) -> Result<bool, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.is_free(team, id, owner)),
             Self::Redis(store) => store.is_free(team, id, owner).await,
         }
     }
 
-    /// Marks a connection as the answer to a request. `false` if it is another's already; a
-    /// request without an id is never the same as another.
+    /// Marks a connection as the answer to a request. `false` if it is another's already. A
+    /// request without an id goes by a key of its own.
     ///
     /// # Errors
     /// If the store cannot be reached.
-    pub async fn hand_out(
-        &self,
-        team: i32,
-        id: i32,
-        owner: Option<&Key>,
-    ) -> Result<bool, StoreError> {
+    pub async fn hand_out(&self, team: i32, id: i32, owner: &Key) -> Result<bool, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.hand_out(team, id, owner)),
             Self::Redis(store) => store.hand_out(team, id, owner).await,

@@ -119,11 +119,10 @@ impl Job {
 
     /// Notes that a connection is this request's, so that no recovery takes it for another's.
     pub(super) async fn hand_out(&self, id: i32) -> bool {
-        let owner = self.identity.as_ref().map(|identity| &identity.key);
         let handed = self
             .shared
             .store
-            .hand_out(self.create.team, id, owner)
+            .hand_out(self.create.team, id, &self.owner)
             .await;
         handed.unwrap_or_else(|error| {
             if self.shared.store.may_complain() {

@@ -275,7 +275,9 @@ impl Context<'_> {
                 unavailable_row(&delivery::Unavailable::NotSent(*cause))
             }
             chartbrew::Error::Rejected(rejection) => self.rejection_row(rejection),
-            chartbrew::Error::Unknown(Unknown::Unreadable) => misconfigured_row(200),
+            chartbrew::Error::Unknown(Unknown::Unreadable | Unknown::NotJson) => {
+                misconfigured_row(200)
+            }
             chartbrew::Error::Unknown(cause) => {
                 Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE", cause.to_string())
             }

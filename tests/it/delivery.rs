@@ -37,7 +37,7 @@ const ASKS: [Ask; 4] = [Ask::Plain, Ask::WithId, Ask::WithIdTwice, Ask::WithIdAg
 /// What stands between the gateway and Chartbrew.
 #[derive(Clone, Debug)]
 enum Trouble {
-    Fault(Fault),
+    Faults(Vec<Fault>),
     Cut(Cut),
 }
 
@@ -45,7 +45,10 @@ enum Trouble {
 fn troubles() -> Vec<(&'static str, Trouble)> {
     let ms = Duration::from_millis;
     let create = Fault::create;
-    let fault = Trouble::Fault;
+    let fault = |fault| Trouble::Faults(vec![fault]);
+    let both = |create, list| Trouble::Faults(vec![create, list]);
+    // What a proxy shows while the server behind it is away.
+    let page = || Fault::list().body(404, "text/html", "<html>").times(9);
     vec![
         ("none", fault(create().delay_after_storing(ms(0)))),
         ("503 once", fault(create().status(503))),
@@ -69,6 +72,11 @@ fn troubles() -> Vec<(&'static str, Trouble)> {
         ("slow to answer", fault(create().delay_after_storing(ms(700)))),
         ("silent", fault(create().silent())),
         ("slow drip", fault(create().slow_drip(ms(1)))),
+        ("lost, and the list is a page", both(create().drop_after_storing(), page())),
+        ("lost, and the list fails", both(create().drop_after_storing(), Fault::list().status(503).times(9))),
+        ("500 stored, the list is a page", both(create().store_then_body(500, "text/html", "x"), page())),
+        ("500 stored, the list fails", both(create().store_then_body(500, "text/html", "x"), Fault::list().status(503).times(9))),
+        ("garbled, and the list is a page", both(create().garbled_answer(), page())),
         ("list fails too", fault(Fault::any().status(503).times(2))),
         ("reset after 4 bytes", Trouble::Cut(Cut::Request(4))),
         ("reset after the headers", Trouble::Cut(Cut::Request(230))),
@@ -113,7 +121,7 @@ async fn run(trouble: &Trouble, ask: Ask) -> (Vec<Told>, Handle) {
     let sandbox = sandbox().await;
     let mut url = sandbox.url();
     match trouble {
-        Trouble::Fault(fault) => sandbox.script([fault.clone()]),
+        Trouble::Faults(faults) => sandbox.script(faults.clone()),
         Trouble::Cut(cut) => url = proxy(sandbox.addr(), *cut).await.url,
     }
     let gateway = gateway(&url)

@@ -7,7 +7,7 @@ use chartbrew_gateway::{
     chartbrew::types::{CreateBody, Files, NewConnection},
     delivery::{
         Create,
-        request_id::{Identity, Next, Store},
+        request_id::{Identity, Key, Next, Store},
     },
 };
 use tokio::time::sleep;
@@ -248,12 +248,12 @@ pub(crate) async fn nothing_is_kept_for_ever<S: Stage>() {
     store.claim(&a, first).await.unwrap();
     store.created(&a.key, first, 7, true).await.unwrap();
     assert_eq!(store.claim(&a, holder()).await.unwrap(), replay(7));
-    assert!(store.hand_out(1, 7, Some(&a.key)).await.unwrap());
-    assert!(!store.is_free(1, 7, None).await.unwrap());
+    assert!(store.hand_out(1, 7, &a.key).await.unwrap());
+    assert!(!store.is_free(1, 7, &Key::unique()).await.unwrap());
     stage.outlast_retention().await;
     assert!(store.sending(&a.key, first).await.is_err());
-    assert!(store.is_free(1, 7, None).await.unwrap());
-    assert!(store.hand_out(1, 7, None).await.unwrap());
+    assert!(store.is_free(1, 7, &Key::unique()).await.unwrap());
+    assert!(store.hand_out(1, 7, &Key::unique()).await.unwrap());
     assert_eq!(store.claim(&a, holder()).await.unwrap(), Next::Run);
 }
 
@@ -276,13 +276,15 @@ pub(crate) async fn a_connection_is_one_requests<S: Stage>() {
     let stage = S::start(false).await;
     let store = stage.store();
     let (a, b) = (any(), any());
-    // (who asks, whether row 1 of a, row 2 of nobody with an id, row 3 of nobody is theirs)
-    assert!(store.hand_out(1, 1, Some(&a.key)).await.unwrap());
-    assert!(store.hand_out(1, 2, None).await.unwrap());
+    let nobody = Key::unique();
+    assert!(store.hand_out(1, 1, &a.key).await.unwrap());
+    assert!(store.hand_out(1, 2, &nobody).await.unwrap());
+    // (who asks, whether row 1, row 2 and a row of nobody's are theirs)
     let cases = [
-        (Some(&a.key), [true, false, true]),
-        (Some(&b.key), [false, false, true]),
-        (None, [false, false, true]),
+        (&a.key, [true, false, true]),
+        (&b.key, [false, false, true]),
+        (&nobody, [false, true, true]),
+        (&Key::unique(), [false, false, true]),
     ];
     for (owner, free) in cases {
         for (id, free) in (1..).zip(free) {
@@ -292,5 +294,5 @@ pub(crate) async fn a_connection_is_one_requests<S: Stage>() {
             }
         }
     }
-    assert!(store.is_free(2, 1, None).await.unwrap());
+    assert!(store.is_free(2, 1, &b.key).await.unwrap());
 }

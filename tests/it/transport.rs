@@ -156,9 +156,18 @@ async fn a_whole_answer_says_what_is_known() {
     let cases = [
         ("200 OK", ROW, "row 7".to_owned()),
         ("201 Created", ROW, "row 7".to_owned()),
-        ("200 OK", "<html>", unknown(Unknown::Unreadable)),
-        ("200 OK", "{\"id\":null}", unknown(Unknown::Unreadable)),
-        ("204 No Content", "", unknown(Unknown::Unreadable)),
+        ("200 OK", "<html>", unknown(Unknown::NotJson)),
+        (
+            "200 OK\r\ncontent-type: application/json",
+            "{\"id\":null}",
+            unknown(Unknown::Unreadable),
+        ),
+        (
+            "200 OK\r\ncontent-type: Application/JSON; charset=utf-8",
+            "{",
+            unknown(Unknown::Unreadable),
+        ),
+        ("204 No Content", "", unknown(Unknown::NotJson)),
         ("500 Oops", "", unknown(Unknown::ServerError(500))),
         ("502 Bad Gateway", "", unknown(Unknown::GatewayError(502))),
         (

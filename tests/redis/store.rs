@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chartbrew_gateway::delivery::request_id::{Identity, Next, Store, StoreSettings};
+use chartbrew_gateway::delivery::request_id::{Identity, Key, Next, Store, StoreSettings};
 use redis::AsyncCommands;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -144,13 +144,13 @@ async fn two_gateways_see_one_truth() {
     };
     assert_eq!(there.claim(&a, holder()).await.unwrap(), replay);
 
-    assert!(here.hand_out(1, 7, Some(&a.key)).await.unwrap());
-    assert!(!there.is_free(1, 7, None).await.unwrap());
-    assert!(there.hand_out(1, 7, Some(&a.key)).await.unwrap());
+    assert!(here.hand_out(1, 7, &a.key).await.unwrap());
+    assert!(!there.is_free(1, 7, &Key::unique()).await.unwrap());
+    assert!(there.hand_out(1, 7, &a.key).await.unwrap());
     // Ids of another Chartbrew are other connections.
     let settings = StoreSettings::Redis(server.settings());
     let other = Store::open(&settings, "http://other").unwrap();
-    assert!(other.is_free(1, 7, None).await.unwrap());
+    assert!(other.is_free(1, 7, &Key::unique()).await.unwrap());
 }
 
 #[tokio::test]
@@ -169,8 +169,8 @@ async fn keys_and_values_hold_no_secret_and_expire() {
     store.claim(&d, first).await.unwrap();
     store.sending(&d.key, first).await.unwrap();
     store.created(&d.key, first, 7, false).await.unwrap();
-    store.hand_out(1, 7, Some(&d.key)).await.unwrap();
-    store.hand_out(1, 8, None).await.unwrap();
+    store.hand_out(1, 7, &d.key).await.unwrap();
+    store.hand_out(1, 8, &Key::unique()).await.unwrap();
 
     let mut connection = server.connection().await;
     let dump = dump(&mut connection).await;

@@ -30,6 +30,16 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+// === impl Key ===
+
+impl Key {
+    /// A key for a request without an id: like no other.
+    #[must_use]
+    pub fn unique() -> Self {
+        Self(Sha256::digest(Uuid::new_v4()).into())
+    }
+}
+
 // === impl Identity ===
 
 impl Identity {

@@ -46,7 +46,7 @@ enum After {
 
 #[derive(Clone, Debug)]
 struct HandedOut {
-    owner: Option<Key>,
+    owner: Key,
     /// Forgotten from then on.
     until: Instant,
 }
@@ -144,21 +144,21 @@ impl MemoryStore {
         })
     }
 
-    pub(super) fn hand_out(&self, team: i32, id: i32, owner: Option<&Key>) -> bool {
+    pub(super) fn hand_out(&self, team: i32, id: i32, owner: &Key) -> bool {
         let new = || HandedOut {
-            owner: owner.cloned(),
+            owner: owner.clone(),
             until: Instant::now() + RETENTION,
         };
         let entry = self.handed_out.entry((team, id));
         let entry = entry.or_insert_with_if(new, |known| !known.is_kept());
-        entry.is_fresh() || (owner.is_some() && entry.value().owner.as_ref() == owner)
+        entry.is_fresh() || entry.value().owner == *owner
     }
 
-    pub(super) fn is_free(&self, team: i32, id: i32, owner: Option<&Key>) -> bool {
+    pub(super) fn is_free(&self, team: i32, id: i32, owner: &Key) -> bool {
         let taken = self.handed_out.get(&(team, id));
         taken
             .filter(HandedOut::is_kept)
-            .is_none_or(|taken| taken.owner.is_some() && taken.owner.as_ref() == owner)
+            .is_none_or(|taken| taken.owner == *owner)
     }
 
     /// Waits until the record changes. Returns at once if nobody holds it.

@@ -26,15 +26,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::settings::RedisSettings;
 use self::{
-    link::{Link, Repeat, watch_over},
+    link::{Link, watch_over},
     settings::Times,
 };
 use super::{Holder, Identity, Key, Lease, Next, StoreError, identity::hex};
 
 /// Where the names of all keys begin.
 const PREFIX: &str = "chartbrew-gateway";
-/// Stands for a request without an id as the owner of a connection.
-const NOBODY: &str = "-";
 /// The pause before the second look at a claim that another holds; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// No pause between looks is longer.
@@ -152,25 +150,24 @@ impl RedisStore {
         &self,
         team: i32,
         id: i32,
-        owner: Option<&Key>,
+        owner: &Key,
     ) -> Result<bool, StoreError> {
         let mut get = Cmd::new();
         get.arg("GET").arg(self.owner_key(team, id));
         let taken: Option<String> = self.records.link.query(&get).await?;
-        Ok(taken.is_none_or(|taken| owner.is_some_and(|owner| owner.hex() == taken)))
+        Ok(taken.is_none_or(|taken| owner.hex() == taken))
     }
 
     pub(super) async fn hand_out(
         &self,
         team: i32,
         id: i32,
-        owner: Option<&Key>,
+        owner: &Key,
     ) -> Result<bool, StoreError> {
-        let owner = owner.map_or_else(|| NOBODY.to_owned(), Key::hex);
         let mut call = self.owner.key(self.owner_key(team, id));
-        call.arg(owner).arg(millis(self.records.times.retention));
-        // A second time would find its own mark and take it for another's.
-        let marked: u8 = self.records.link.invoke(&call, Repeat::Never).await?;
+        call.arg(owner.hex())
+            .arg(millis(self.records.times.retention));
+        let marked: u8 = self.records.link.invoke(&call).await?;
         Ok(marked == 1)
     }
 
@@ -214,7 +211,7 @@ impl Records {
     ) -> Result<Answer, StoreError> {
         let call = self.invocation(key, operation, holder, more);
         // Who holds the claim may do all of it twice; a change that another made in between shows.
-        self.link.invoke(&call, Repeat::Once).await
+        self.link.invoke(&call).await
     }
 
     fn invocation(

@@ -37,6 +37,7 @@ pub(crate) fn gateway(upstream: &str) -> Builder {
             recovery_window: Duration::from_secs(3),
             ..delivery::Settings::default()
         },
+        request_id_store: delivery::request_id::StoreSettings::Memory,
         chartbrew: chartbrew::Settings {
             url: upstream.parse().unwrap(),
             ..chartbrew::Settings::default()

@@ -33,14 +33,6 @@ struct Shared {
     manager: Mutex<ConnectionManager>,
 }
 
-/// Whether an operation may be done again on a new connection when the one it was sent on proves
-/// to be closed. It may have been done all the same.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
-    Once,
-    Never,
-}
-
 // === impl Link ===
 
 impl Link {
@@ -63,16 +55,16 @@ impl Link {
         })
     }
 
-    /// Runs a script.
+    /// Runs a script, again on a new connection if the one it was sent on proves to be closed: it
+    /// may have run all the same, so it must be one that its caller may run twice.
     pub(super) async fn invoke<T: FromRedisValue>(
         &self,
         call: &ScriptInvocation<'_>,
-        repeat: Repeat,
     ) -> Result<T, StoreError> {
         let work = async {
             let mut manager = self.manager().clone();
             match call.invoke_async(&mut manager).await {
-                Err(error) if repeat == Repeat::Once && error.is_connection_dropped() => {
+                Err(error) if error.is_connection_dropped() => {
                     call.invoke_async(&mut manager).await
                 }
                 result => result,
