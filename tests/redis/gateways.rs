@@ -40,7 +40,10 @@ impl Gateway {
         let settings = app::Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
             grpc: grpc::Settings::default(),
-            delivery: delivery::Settings::default(),
+            delivery: delivery::Settings {
+                recovery_window: Duration::from_secs(2),
+                ..delivery::Settings::default()
+            },
             chartbrew: chartbrew::Settings {
                 url: sandbox.url().parse().unwrap(),
                 ..chartbrew::Settings::default()
@@ -181,6 +184,32 @@ async fn what_a_crashed_gateway_sent_is_recovered_by_another() {
     let again = second.create(request_id).await.unwrap();
     assert_eq!(outcome(&again), Some("replayed"));
     assert_eq!(id(&again), id(&found));
+}
+
+/// Twins that two gateways send: while the answer to one is on its way, the other, whose request
+/// was lost, may take its row. Then the first must not answer with it too.
+#[tokio::test]
+async fn two_gateways_never_answer_two_creates_with_one_row() {
+    if !wanted() {
+        return;
+    }
+    let (server, sandbox) = (Server::start(), sandbox().await);
+    let first = Gateway::start(&sandbox, server.settings()).await;
+    let second = Gateway::start(&sandbox, server.settings()).await;
+    let gate = Gate::new();
+    sandbox.script([
+        Fault::create().hold_after_storing(&gate),
+        Fault::create().drop_before_storing(),
+    ]);
+    let slow = tokio::spawn(first.create(Some(Uuid::new_v4())));
+    gate.reached().await;
+    let lost = second.create(Some(Uuid::new_v4())).await.unwrap();
+    assert_eq!(outcome(&lost), Some("recovered"));
+    gate.open();
+    // There is one row, and it is the other's.
+    let unknown = slow.await.unwrap().unwrap_err();
+    assert_eq!(unknown.code(), Code::Unknown);
+    assert_eq!(sandbox.rows(1).len(), 1);
 }
 
 #[tokio::test]
