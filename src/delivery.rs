@@ -35,7 +35,7 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::retry::budget::TpsBudget;
 use uuid::Uuid;
 
@@ -155,6 +155,8 @@ struct Shared {
     store: Store,
     twins: Arc<Twins>,
     tasks: TaskTracker,
+    /// Ends the attempts whose outcome nobody can ask for.
+    stopping: CancellationToken,
 }
 
 /// One call at work. Whoever works for it, also after the caller is gone, holds it.
@@ -190,6 +192,7 @@ impl Delivery {
             store,
             twins: Arc::default(),
             tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             client,
             upstream,
             settings,
@@ -248,9 +251,11 @@ impl Delivery {
         self.shared.store.watch_reachable()
     }
 
-    /// Waits for the work that goes on after its callers are gone. Takes no new work from then on
-    /// only if nobody calls [`Self::create`] any more: stop the server first.
+    /// Waits for the work that goes on after its callers are gone, so that its outcome is kept.
+    /// Attempts without a request id are broken off: nobody can ask for theirs. Stop the server
+    /// first.
     pub async fn drain(&self) {
+        self.shared.stopping.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
     }

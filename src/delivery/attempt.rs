@@ -55,7 +55,16 @@ impl Job {
         let (give_up, given_up) = oneshot::channel();
         let limit = patience.max(began + self.shared.settings.abandoned_after);
         let post = self.clone().post(limit, share, given_up);
-        let mut task = self.shared.tasks.spawn(post);
+        let stopping = self.shared.stopping.clone();
+        let forgotten = self.identity.is_none();
+        let mut task = self.shared.tasks.spawn(async move {
+            tokio::select! {
+                answer = post => answer,
+                () = stopping.cancelled(), if forgotten => {
+                    Err(chartbrew::Error::Unknown(Unknown::NoAnswer))
+                }
+            }
+        });
 
         let reserve = (deadline.saturating_duration_since(began) / 4).min(LONGEST_RESERVE);
         match timeout_at(deadline - reserve, &mut task).await {

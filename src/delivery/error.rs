@@ -72,7 +72,8 @@ pub enum Error {
 
 impl Error {
     /// Whether the request may safely be sent again.
-    pub(super) fn proves_that_nothing_was_created(&self) -> bool {
+    #[must_use]
+    pub fn proves_that_nothing_was_created(&self) -> bool {
         match self {
             Self::Rejected(_)
             | Self::Unavailable { .. }

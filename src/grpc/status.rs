@@ -78,7 +78,10 @@ impl Context<'_> {
 
     /// Chartbrew, or the way to it, failed.
     pub(super) fn delivery(&self, error: &delivery::Error) -> Status {
-        self.status(self.delivery_row(error))
+        let mut row = self.delivery_row(error);
+        // With a request id, repeating is safe; without, only if nothing can have been created.
+        row.pushback = self.request_id.is_none() && !error.proves_that_nothing_was_created();
+        self.status(row)
     }
 
     /// A handler panicked. What it had sent by then is not known.
@@ -211,13 +214,10 @@ impl Context<'_> {
             "the request was sent and {why} before its outcome was known: the connection may \
              exist or come to exist; {next}"
         );
-        let mut row = Row::new(code, "OUTCOME_UNKNOWN", message).with("team_id", self.team());
+        let row = Row::new(code, "OUTCOME_UNKNOWN", message).with("team_id", self.team());
         match self.request_id {
             Some(id) => row.with("request_id", id).retry_in(UNKNOWN_RETRY),
-            None => {
-                row.pushback = true;
-                row
-            }
+            None => row,
         }
     }
 
@@ -244,7 +244,6 @@ impl Context<'_> {
             .with("cause", because.reason);
         row.violations = because.violations;
         row.upstream_status = because.upstream_status;
-        row.pushback = self.request_id.is_none();
         row
     }
 

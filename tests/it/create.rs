@@ -339,3 +339,15 @@ async fn whoever_watches_the_health_is_told_first_and_does_not_keep_the_gateway_
     assert!(slow.await.unwrap().is_ok());
     assert!(gateway.stopped().await);
 }
+
+#[tokio::test]
+async fn an_attempt_that_nobody_can_ask_for_does_not_hold_up_the_end() {
+    let sandbox = sandbox().await;
+    sandbox.script([Fault::create().silent()]);
+    let mut gateway = gateway(&sandbox.url()).start().await;
+    let mut request = authorized(minimal("silent"));
+    request.set_timeout(Duration::from_millis(200));
+    failure(gateway.client.clone().create(request).await);
+    gateway.stop();
+    assert!(gateway.stopped().await);
+}
