@@ -4,6 +4,7 @@
 use std::{future::Future, net::SocketAddr};
 
 use crate::{
+    admin::{self, Admin, Readiness},
     chartbrew::{self, Client, InvalidClient},
     delivery::{
         self, Circuit, Delivery,
@@ -17,6 +18,8 @@ use crate::{
 pub struct Settings {
     /// Where callers connect.
     pub listen: SocketAddr,
+    /// The port of those who run it. `None`: there is none.
+    pub admin: Option<admin::Settings>,
     /// The edge.
     pub grpc: grpc::Settings,
     /// The rules.
@@ -31,6 +34,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct App {
     server: Server,
+    admin: Option<Admin>,
     delivery: Delivery,
     health: Health,
     shutdown_grace: std::time::Duration,
@@ -54,6 +58,15 @@ pub enum StartError {
         #[source]
         error: std::io::Error,
     },
+    /// The admin port cannot be bound.
+    #[error("GATEWAY_ADMIN_LISTEN: cannot listen on {addr}: {error}")]
+    ListenAdmin {
+        /// The address.
+        addr: SocketAddr,
+        /// Why not.
+        #[source]
+        error: std::io::Error,
+    },
 }
 
 impl App {
@@ -64,6 +77,7 @@ impl App {
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let Settings {
             listen,
+            admin,
             grpc,
             delivery,
             chartbrew,
@@ -82,8 +96,13 @@ impl App {
                 addr: listen,
                 error,
             })?;
+        let admin = match admin {
+            None => None,
+            Some(settings) => Some(bind_admin(settings, &health).await?),
+        };
         Ok(Self {
             server,
+            admin,
             delivery,
             health,
             shutdown_grace,
@@ -96,15 +115,24 @@ impl App {
         self.server.addr()
     }
 
+    /// Where those who run it ask how it is doing.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::addr)
+    }
+
     /// Serves until the signal, then lets calls and work under way finish. Returns whether all
     /// of it did within the grace period.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
         let Self {
             server,
+            admin,
             delivery,
             health,
             shutdown_grace,
         } = self;
+        // The admin port is there until all the rest is done.
+        let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
         let circuit = tokio::spawn(report_circuit(delivery.clone(), health.clone()));
         let store = tokio::spawn(report_store(delivery.clone(), health));
         let calls_finished = server.run(shutdown).await;
@@ -113,8 +141,19 @@ impl App {
         let work_finished = calls_finished && work.await.is_ok();
         circuit.abort();
         store.abort();
+        if let Some(admin) = admin {
+            admin.abort();
+        }
         work_finished
     }
+}
+
+async fn bind_admin(settings: admin::Settings, health: &Health) -> Result<Admin, StartError> {
+    let condition = health.watch();
+    let readiness = Readiness::new(move || condition.borrow().reasons());
+    let addr = settings.listen;
+    let bound = Admin::bind(settings, readiness).await;
+    bound.map_err(|error| StartError::ListenAdmin { addr, error })
 }
 
 /// Readiness follows the circuit.

@@ -75,6 +75,11 @@ pub struct Client {
     transport: Transport,
 }
 
+/// The paths with names for their parts, as telemetry tells of them.
+const CONNECTIONS: &str = "/team/{team_id}/connections";
+const CONNECTION: &str = "/team/{team_id}/connections/{connection_id}";
+const FILES: &str = "/team/{team_id}/connections/{connection_id}/files";
+
 // === impl Token ===
 
 impl Token {
@@ -136,7 +141,8 @@ impl Client {
         team: i32,
         json: Bytes,
     ) -> Result<Answer<Connection>, Error> {
-        let call = Call::json(Method::POST, format!("team/{team}/connections"), json);
+        let path = format!("team/{team}/connections");
+        let call = Call::json(Method::POST, path, CONNECTIONS, json);
         self.transport
             .send(token, call)
             .await?
@@ -148,7 +154,7 @@ impl Client {
     /// # Errors
     /// See [`Error`]; always safe to repeat.
     pub async fn list(&self, token: &Token, team: i32) -> Result<Answer<ConnectionList>, Error> {
-        let call = Call::get(format!("team/{team}/connections"));
+        let call = Call::get(format!("team/{team}/connections"), CONNECTIONS);
         self.transport
             .send(token, call)
             .await?
@@ -165,7 +171,8 @@ impl Client {
         team: i32,
         id: i32,
     ) -> Result<Answer<Connection>, Error> {
-        let call = Call::get(format!("team/{team}/connections/{id}")).of_a_connection();
+        let path = format!("team/{team}/connections/{id}");
+        let call = Call::get(path, CONNECTION).of_a_connection();
         self.transport
             .send(token, call)
             .await?
@@ -184,8 +191,8 @@ impl Client {
         id: i32,
         files: &Files,
     ) -> Result<Answer<Connection>, Error> {
-        let call =
-            Call::files(format!("team/{team}/connections/{id}/files"), files).of_a_connection();
+        let path = format!("team/{team}/connections/{id}/files");
+        let call = Call::files(path, FILES, files).of_a_connection();
         self.transport
             .send(token, call)
             .await?

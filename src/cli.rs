@@ -13,7 +13,7 @@ use chartbrew_gateway::{
     demo,
     sandbox::{self, Sandbox},
     shutdown::Signals,
-    telemetry::Logs,
+    telemetry::{self, Logs},
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
@@ -83,11 +83,14 @@ fn runtime(config: &Config) -> io::Result<Runtime> {
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let signals = Signals::catch()?;
     let upstream = config.app.chartbrew.url.clone();
+    let telemetry = telemetry::start(&config.telemetry)?;
     let app = App::bind(config.app).await?;
-    tracing::info!(addr = %app.grpc_addr(), %upstream, "serving");
+    let admin = app.admin_addr().map(tracing::field::display);
+    tracing::info!(addr = %app.grpc_addr(), admin, %upstream, "serving");
     let ended = signals
         .run(|stopped| app.run(async { stopped.await.unwrap_or_default() }))
         .await;
+    telemetry.flush().await;
     Ok(match ended {
         Some(true) => {
             tracing::info!("stopped");
@@ -103,10 +106,13 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 
 async fn run_demo(config: Config) -> Result<ExitCode, Failure> {
     let signals = Signals::catch()?;
+    let telemetry = telemetry::start(&config.telemetry)?;
     let run = |stopped: tokio::sync::oneshot::Receiver<()>| {
         demo::run(config.app, async { stopped.await.unwrap_or_default() })
     };
-    match signals.run(run).await {
+    let ended = signals.run(run).await;
+    telemetry.flush().await;
+    match ended {
         Some(result) => result.map(|()| ExitCode::SUCCESS),
         None => Ok(ExitCode::FAILURE),
     }

@@ -6,6 +6,7 @@
 
 mod args;
 mod read;
+mod telemetry;
 
 use std::fmt;
 
@@ -13,7 +14,10 @@ pub use self::{
     args::{Args, SECRETS, WITH_PASSWORD},
     read::without_password,
 };
-use crate::{app, telemetry::Logs};
+use crate::{
+    app,
+    telemetry::{Logs, Settings as Telemetry},
+};
 
 /// All that the gateway needs to know to start.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub struct Config {
     pub app: app::Settings,
     /// What is logged, and how.
     pub logs: Logs,
+    /// What is told of calls apart from the log.
+    pub telemetry: Telemetry,
     /// Threads of the runtime. `None`: one a core.
     pub worker_threads: Option<usize>,
 }

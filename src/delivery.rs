@@ -50,9 +50,12 @@ use self::{
     request_id::{Identity, Key, Store},
     twins::Twins,
 };
-use crate::chartbrew::{
-    Client, Token,
-    types::{Connection, CreateBody, Files},
+use crate::{
+    chartbrew::{
+        Client, Token,
+        types::{Connection, CreateBody, Files},
+    },
+    telemetry::InFlight,
 };
 
 /// The rules' numbers.
@@ -171,6 +174,7 @@ struct Job {
     owner: Key,
     attempts: AtomicU32,
     _permit: OwnedSemaphorePermit,
+    _in_flight: InFlight,
 }
 
 // === impl Delivery ===
@@ -223,6 +227,7 @@ impl Delivery {
             create,
             attempts: AtomicU32::new(0),
             _permit: permit,
+            _in_flight: InFlight::begin(),
         });
         let result = match &job.identity {
             None => job.create_once().await,

@@ -15,6 +15,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use tonic::metadata::MetadataValue;
 
 use crate::{
+    admin,
     app::{self, App, StartError},
     proto::{
         self, Authentication, AuthenticationType, ConnectionSubType, ConnectionType, CreateRequest,
@@ -38,6 +39,7 @@ pub async fn run(
     let sandbox_url = sandbox.url();
     let app = bind_gateway(settings, &sandbox_url).await?;
     let addr = app.grpc_addr();
+    let admin_addr = app.admin_addr();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let sandbox = tokio::spawn(sandbox.run(async {
         stopped.await.ok();
@@ -51,6 +53,13 @@ pub async fn run(
         "The gateway serves gRPC at       {}",
         strong(&addr.to_string())
     ))?;
+    if let Some(addr) = admin_addr {
+        let metrics = format!("http://{addr}/metrics");
+        say(&format!(
+            "Its metrics are at               {}",
+            strong(&metrics)
+        ))?;
+    }
     say("")?;
     let serving = app.run(shutdown);
     let calling = async {
@@ -91,13 +100,25 @@ async fn bind_gateway(
     settings.chartbrew.url = sandbox_url.parse()?;
     // Callers bring the sandbox's token: a real one must not reach even an embedded Chartbrew.
     settings.grpc.own_token = None;
-    match App::bind(settings.clone()).await {
-        Err(StartError::Listen { addr, error }) if error.kind() == ErrorKind::AddrInUse => {
-            settings.listen = SocketAddr::new(addr.ip(), 0);
-            Ok(App::bind(settings).await?)
+    loop {
+        // A port that is taken is no reason not to show anything: any other will do.
+        match App::bind(settings.clone()).await {
+            Err(StartError::Listen { addr, error }) if is_taken(addr, &error) => {
+                settings.listen = SocketAddr::new(addr.ip(), 0);
+            }
+            Err(StartError::ListenAdmin { addr, error }) if is_taken(addr, &error) => {
+                let listen = SocketAddr::new(addr.ip(), 0);
+                settings.admin = settings
+                    .admin
+                    .map(|admin| admin::Settings { listen, ..admin });
+            }
+            bound => return Ok(bound?),
         }
-        bound => Ok(bound?),
     }
+}
+
+fn is_taken(addr: SocketAddr, error: &io::Error) -> bool {
+    error.kind() == ErrorKind::AddrInUse && addr.port() != 0
 }
 
 /// The sample of Chartbrew's documentation, in the contract's terms.

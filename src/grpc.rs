@@ -6,6 +6,7 @@ mod deadline;
 mod foreign;
 mod health;
 mod metadata;
+mod methods;
 mod server;
 mod status;
 

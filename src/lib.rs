@@ -22,6 +22,8 @@ pub mod delivery;
 
 pub mod chartbrew;
 
+pub mod admin;
+
 pub mod telemetry;
 
 pub mod sandbox;

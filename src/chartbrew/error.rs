@@ -126,6 +126,22 @@ impl Error {
         }
     }
 
+    /// Its class, as telemetry tells of it where no status tells more.
+    pub(super) fn class(&self) -> &'static str {
+        match self {
+            Self::NotSent(NotSent::Dns) => "dns",
+            Self::NotSent(NotSent::Connect) => "connect",
+            Self::NotSent(NotSent::ConnectTimeout) => "connect_timeout",
+            Self::NotSent(NotSent::Tls) => "tls",
+            Self::NotSent(NotSent::Request) => "request",
+            Self::Rejected(_) => "rejected",
+            Self::Unknown(Unknown::NoAnswer) => "no_answer",
+            Self::Unknown(Unknown::Unreadable | Unknown::NotJson) => "unreadable",
+            Self::Unknown(Unknown::TooLarge) => "too_large",
+            Self::Unknown(Unknown::ServerError(_) | Unknown::GatewayError(_)) => "server_error",
+        }
+    }
+
     /// The HTTP status that was answered, if one was.
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {

@@ -23,6 +23,7 @@ use super::{
     Error, NotSent, Rejection, Settings, Token, Unknown,
     types::{Files, Unreadable},
 };
+use crate::telemetry::Attempt;
 
 /// Largest body of a refusal that is read: an ORM error repeats the request several times over.
 const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
@@ -51,6 +52,7 @@ pub(super) struct Transport {
 pub(super) struct Call<'a> {
     method: Method,
     path: String,
+    template: &'static str,
     body: Payload<'a>,
     of_a_connection: bool,
 }
@@ -132,12 +134,28 @@ impl Transport {
             .base
             .join(&call.path)
             .map_err(|_| Error::NotSent(NotSent::Request))?;
+        let mut attempt = Attempt::begin(call.method_name(), call.template, &url);
+        let result = self.exchange(token, call, url, &mut attempt).await;
+        attempt.end(result.as_ref().err().map(Error::class));
+        result
+    }
+
+    async fn exchange(
+        &self,
+        token: &Token,
+        call: Call<'_>,
+        url: Url,
+        attempt: &mut Attempt,
+    ) -> Result<Success, Error> {
+        let mut trace = HeaderMap::new();
+        attempt.write_to(&mut trace);
         let client = match call.body {
             Payload::Json(_) => &self.fresh,
             Payload::None | Payload::Files(_) => &self.pooled,
         };
         let request = client
             .request(call.method, url)
+            .headers(trace)
             .header(AUTHORIZATION, token.header())
             .header(ACCEPT, "application/json");
         let request = match call.body {
@@ -146,6 +164,7 @@ impl Transport {
             Payload::Files(files) => request.multipart(form(files)),
         };
         let response = request.send().await.map_err(|error| classify(&error))?;
+        attempt.answered(response.status().as_u16());
         self.read(response, call.of_a_connection).await
     }
 
@@ -304,16 +323,26 @@ fn retry_after(headers: &HeaderMap, now: Option<Timestamp>) -> Option<Duration> 
 // === impl Call ===
 
 impl<'a> Call<'a> {
-    pub(super) fn get(path: String) -> Self {
-        Self::new(Method::GET, path, Payload::None)
+    pub(super) fn get(path: String, template: &'static str) -> Self {
+        Self::new(Method::GET, path, template, Payload::None)
     }
 
-    pub(super) fn json(method: Method, path: String, json: Bytes) -> Self {
-        Self::new(method, path, Payload::Json(json))
+    pub(super) fn json(method: Method, path: String, template: &'static str, json: Bytes) -> Self {
+        Self::new(method, path, template, Payload::Json(json))
     }
 
-    pub(super) fn files(path: String, files: &'a Files) -> Self {
-        Self::new(Method::POST, path, Payload::Files(files))
+    pub(super) fn files(path: String, template: &'static str, files: &'a Files) -> Self {
+        Self::new(Method::POST, path, template, Payload::Files(files))
+    }
+
+    fn method_name(&self) -> &'static str {
+        match self.method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            _ => "_OTHER",
+        }
     }
 
     /// The path names a connection: a 404 is about that, not about the route.
@@ -322,10 +351,11 @@ impl<'a> Call<'a> {
         self
     }
 
-    fn new(method: Method, path: String, body: Payload<'a>) -> Self {
+    fn new(method: Method, path: String, template: &'static str, body: Payload<'a>) -> Self {
         Self {
             method,
             path,
+            template,
             body,
             of_a_connection: false,
         }

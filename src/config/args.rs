@@ -1,5 +1,7 @@
 //! The settings as clap sees them. The doc comments are the reference that `--help` prints.
 
+use super::telemetry::TelemetryArgs;
+
 const UPSTREAM: &str = "Chartbrew";
 const SERVING: &str = "Serving";
 const DELIVERY: &str = "Delivery";
@@ -161,6 +163,9 @@ pub struct Args {
     /// Threads that serve calls. Unset: one a core.
     #[arg(long, env = "GATEWAY_WORKER_THREADS", value_name = "COUNT", help_heading = PROCESS)]
     pub(super) worker_threads: Option<String>,
+
+    #[command(flatten)]
+    pub(super) telemetry: TelemetryArgs,
 }
 
 impl std::fmt::Debug for Args {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 use jiff::SignedDuration;
 use url::Url;
 
-use super::{Args, Config, Mistake, Mistakes};
+use super::{Args, Config, Mistake, Mistakes, telemetry::Told};
 use crate::{
     app, chartbrew,
     chartbrew::Token,
@@ -20,7 +20,7 @@ const FILE_CEILING: usize = 1_048_576;
 
 /// Collects what is wrong and goes on with whatever parses.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     mistakes: Vec<Mistake>,
 }
 
@@ -86,6 +86,7 @@ impl Reader {
             log,
             log_format,
             worker_threads,
+            telemetry,
         } = args;
 
         let url = self.url("CHARTBREW_URL", &chartbrew_url);
@@ -114,14 +115,17 @@ impl Reader {
         let encrypted = self.count("GATEWAY_MAX_ENCRYPTED_BYTES", &max_encrypted_bytes);
         let file_bytes = self.file_bytes("GATEWAY_MAX_FILE_BYTES", &max_file_bytes);
         let logs = self.logs(log, log_format.as_deref());
+        let told = self.telemetry(telemetry);
         let worker_threads = match worker_threads.filter(|text| !text.is_empty()) {
             Some(text) => self.count("GATEWAY_WORKER_THREADS", &text).map(Some),
             None => Some(None),
         };
 
+        let Told { admin, telemetry } = told?;
         Some(Config {
             app: app::Settings {
                 listen: listen?,
+                admin,
                 grpc: grpc::Settings {
                     max_message_bytes: max_message_bytes?,
                     max_streams: max_streams?,
@@ -161,11 +165,16 @@ impl Reader {
                 request_id_store: request_id_store?,
             },
             logs: logs?,
+            telemetry,
             worker_threads: worker_threads?,
         })
     }
 
-    fn wrong<T>(&mut self, variable: &'static str, problem: impl Into<String>) -> Option<T> {
+    pub(super) fn wrong<T>(
+        &mut self,
+        variable: &'static str,
+        problem: impl Into<String>,
+    ) -> Option<T> {
         let problem = problem.into();
         self.mistakes.push(Mistake { variable, problem });
         None
@@ -192,7 +201,7 @@ impl Reader {
     }
 
     /// Whole numbers greater than 0.
-    fn count<T: FromStr + Default + PartialEq>(
+    pub(super) fn count<T: FromStr + Default + PartialEq>(
         &mut self,
         variable: &'static str,
         text: &str,
@@ -288,7 +297,7 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -299,7 +308,7 @@ mod tests {
         args: Args,
     }
 
-    fn read(flags: &[&str]) -> Result<Config, String> {
+    pub(in crate::config) fn read(flags: &[&str]) -> Result<Config, String> {
         let flags = ["gateway"].iter().chain(flags);
         Config::read(Cli::parse_from(flags).args).map_err(|mistakes| mistakes.to_string())
     }
@@ -309,6 +318,7 @@ mod tests {
         let config = read(&[]).unwrap();
         let rooms = app::Settings {
             listen: "127.0.0.1:50051".parse().unwrap(),
+            admin: Some(crate::admin::Settings::default()),
             grpc: grpc::Settings::default(),
             delivery: delivery::Settings::default(),
             chartbrew: chartbrew::Settings::default(),

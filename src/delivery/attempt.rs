@@ -21,7 +21,10 @@ use super::{
     retry::Found,
     twins::Share,
 };
-use crate::chartbrew::{self, Unknown, types::Connection};
+use crate::{
+    chartbrew::{self, Unknown, types::Connection},
+    telemetry::{self, Event, RecoveryResult},
+};
 
 /// What is kept of the time to look for a row whose answer does not come: a quarter, at most this.
 const LONGEST_RESERVE: Duration = Duration::from_secs(3);
@@ -50,14 +53,14 @@ impl Job {
         if self.caller.deadline.has_passed() {
             return Attempt::NotBegun;
         }
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let resends = self.attempts.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         let (give_up, given_up) = oneshot::channel();
         let limit = patience.max(began + self.shared.settings.abandoned_after);
         let post = self.clone().post(limit, share, given_up);
         let stopping = self.shared.stopping.clone();
         let forgotten = self.identity.is_none();
-        let mut task = self.shared.tasks.spawn(async move {
+        let work = telemetry::attempt(resends, async move {
             tokio::select! {
                 answer = post => answer,
                 () = stopping.cancelled(), if forgotten => {
@@ -65,6 +68,7 @@ impl Job {
                 }
             }
         });
+        let mut task = self.shared.tasks.spawn(work);
 
         let reserve = (deadline.saturating_duration_since(began) / 4).min(LONGEST_RESERVE);
         match timeout_at(deadline - reserve, &mut task).await {
@@ -128,6 +132,7 @@ impl Job {
             answered = &mut task => return Attempt::of(answered),
             search = search => if let Search::Found(connection) = search {
                 tracing::info!("found a row whose answer has not come");
+                telemetry::record(Event::Recovery(RecoveryResult::Found));
                 return Attempt::Created((connection, Origin::Recovered));
             },
         }

@@ -9,6 +9,8 @@ use std::{fmt, sync::Mutex, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
+use crate::telemetry::{self, CircuitState, Event};
+
 /// When the circuit opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
@@ -75,6 +77,7 @@ impl Breaker {
     /// A closed circuit.
     #[must_use]
     pub(super) fn new(settings: BreakerSettings) -> Self {
+        telemetry::record(Event::Circuit(CircuitState::Closed));
         Self {
             settings,
             state: Mutex::new(State::Closed { failures: 0 }),
@@ -145,6 +148,7 @@ impl Breaker {
             .send_if_modified(|known| std::mem::replace(known, circuit) != circuit);
         if changed {
             tracing::info!(?circuit, "circuit to Chartbrew");
+            telemetry::record(Event::Circuit(circuit.for_telemetry()));
         }
     }
 
@@ -164,6 +168,18 @@ impl State {
             Self::Closed { .. } => Circuit::Closed,
             Self::Open { .. } => Circuit::Open,
             Self::Probing { .. } => Circuit::Probing,
+        }
+    }
+}
+
+// === impl Circuit ===
+
+impl Circuit {
+    fn for_telemetry(self) -> CircuitState {
+        match self {
+            Self::Closed => CircuitState::Closed,
+            Self::Open => CircuitState::Open,
+            Self::Probing => CircuitState::Probing,
         }
     }
 }

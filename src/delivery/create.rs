@@ -9,9 +9,12 @@ use super::{
     Error, Job, Origin,
     recovery::Sent,
     request_id::{Holder, Identity, Lease, Next, Store},
-    retry::Found,
+    retry::{Found, retry_cause},
 };
-use crate::chartbrew::{Unknown, types::Connection};
+use crate::{
+    chartbrew::{Unknown, types::Connection},
+    telemetry::{self, Event},
+};
 
 impl Job {
     /// Without a request id nobody can ask again: all ends with the caller's deadline.
@@ -53,7 +56,9 @@ impl Job {
                 }
                 Next::Wait => self.shared.store.changed(&identity.key).await,
                 Next::Replay { id, complete: true } => {
-                    return Ok((self.read(id).await?, Origin::Replayed));
+                    let row = self.read(id).await?;
+                    telemetry::record(Event::Replay);
+                    return Ok((row, Origin::Replayed));
                 }
                 Next::Replay {
                     id,
@@ -78,6 +83,7 @@ impl Job {
         if let Err(error) = noted.await {
             tracing::warn!(%error, "cannot note that files were uploaded; they will be again");
         }
+        telemetry::record(Event::Replay);
         Ok((row, Origin::Replayed))
     }
 
@@ -87,7 +93,8 @@ impl Job {
         let (token, team) = (&self.caller.token, self.create.team);
         let mut attempt = 1;
         loop {
-            let error = match self.shared.client.get(token, team, id).await {
+            let get = self.shared.client.get(token, team, id);
+            let error = match telemetry::attempt(attempt - 1, get).await {
                 Ok(answer) => return Ok(Box::new(answer.body)),
                 Err(error) => error,
             };
@@ -99,6 +106,11 @@ impl Job {
                     cause: Box::new(error),
                 });
             }
+            telemetry::record(Event::Retry {
+                cause: retry_cause(&error),
+                attempts: attempt,
+                wait,
+            });
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
@@ -124,12 +136,12 @@ impl Claim {
         self.recovers = lost.is_some();
         let tasks = self.job.shared.tasks.clone();
         let unknown = self.job.clone();
-        let task = tasks.spawn(async move {
+        let task = tasks.spawn(telemetry::carry(async move {
             let mut claim = self;
             let result = claim.create(lost).await;
             claim.settle(&result).await;
             result
-        });
+        }));
         task.await
             .unwrap_or_else(|_| Err(unknown.outcome_unknown()))
     }

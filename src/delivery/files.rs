@@ -5,10 +5,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
-use tower::retry::budget::Budget;
 
 use super::{Error, Job};
-use crate::chartbrew::{self, Unknown, types::Connection};
+use crate::{
+    chartbrew::{self, Unknown, types::Connection},
+    telemetry,
+};
 
 /// One upload takes no longer than this: Chartbrew either answers at once or never.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,6 +39,7 @@ impl Job {
                 .shared
                 .client
                 .upload(token, team, id, &self.create.files);
+            let upload = telemetry::attempt(attempt - 1, upload);
             let error = match timeout_at(until, upload).await {
                 Ok(Ok(answer)) => return Ok(answer.body),
                 Ok(Err(error)) => error,
@@ -44,7 +47,8 @@ impl Job {
             };
             let again = attempt < settings.attempts && error.may_pass();
             let wait = settings.backoff.wait(attempt, fastrand::f64());
-            if !again || Instant::now() + wait >= patience || !self.shared.budget.withdraw() {
+            let in_time = Instant::now() + wait < patience;
+            if !(again && in_time && self.may_retry(attempt, &error, wait)) {
                 return Err(Error::FilesNotUploaded {
                     connection_id: id,
                     cause: Box::new(error),

@@ -19,9 +19,12 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Error, Job, Origin, retry::Found, twins::Alone};
-use crate::chartbrew::{
-    self, Answer, Rejection, Unknown,
-    types::{Connection, ConnectionList, Likeness, View},
+use crate::{
+    chartbrew::{
+        self, Answer, Rejection, Unknown,
+        types::{Connection, ConnectionList, Likeness, View},
+    },
+    telemetry::{self, Event, RecoveryResult},
 };
 
 /// The pause before the second look; it doubles up to [`LONGEST_PAUSE`].
@@ -80,7 +83,9 @@ impl Job {
     ) -> Result<Found, Error> {
         let window = Instant::now() + self.shared.settings.recovery_window;
         let search = self.search(sent, window.min(patience)).await;
-        tracing::info!(cause = %sent.cause, result = search.name(), "looked for a lost answer");
+        let result = search.result();
+        tracing::info!(cause = %sent.cause, %result, "looked for a lost answer");
+        telemetry::record(Event::Recovery(result));
         let cut_off = patience < window;
         match (search, sent.cause) {
             (Search::Found(connection), _) => Ok((connection, Origin::Recovered)),
@@ -236,14 +241,14 @@ fn cannot_look(error: &chartbrew::Error) -> Look {
 // === impl Search ===
 
 impl Search {
-    fn name(&self) -> &'static str {
+    fn result(&self) -> RecoveryResult {
         match self {
-            Self::Found(_) => "found",
-            Self::NotFound => "not_found",
-            Self::Ambiguous => "ambiguous",
-            Self::Settled => "settled",
-            Self::Blind => "blind",
-            Self::NotTheApi => "not_the_api",
+            Self::Found(_) => RecoveryResult::Found,
+            Self::NotFound => RecoveryResult::NotFound,
+            Self::Ambiguous => RecoveryResult::Ambiguous,
+            Self::Settled => RecoveryResult::Settled,
+            Self::Blind => RecoveryResult::Blind,
+            Self::NotTheApi => RecoveryResult::NotTheApi,
         }
     }
 }

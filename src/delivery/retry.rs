@@ -11,7 +11,10 @@ use tower::retry::budget::Budget;
 use super::{
     Error, Job, Origin, attempt::Attempt, error::Unavailable, recovery::Sent, request_id::Holder,
 };
-use crate::chartbrew::{self, types::Connection};
+use crate::{
+    chartbrew::{self, types::Connection},
+    telemetry::{self, Event, RetryCause},
+};
 
 /// A connection and where it came from.
 pub(super) type Found = (Box<Connection>, Origin);
@@ -86,7 +89,26 @@ impl Job {
         }
         let backoff = settings.backoff.wait(attempt, fastrand::f64());
         let wait = asked_wait(error).map_or(backoff, |asked| asked.max(backoff));
-        (self.caller.deadline.allows(wait) && self.shared.budget.withdraw()).then_some(wait)
+        (self.caller.deadline.allows(wait) && self.may_retry(attempt, error, wait)).then_some(wait)
+    }
+
+    /// Takes a retry out of the budget, if there is one left, and tells of it.
+    pub(super) fn may_retry(
+        &self,
+        attempts: u32,
+        error: &chartbrew::Error,
+        wait: Duration,
+    ) -> bool {
+        let may = self.shared.budget.withdraw();
+        telemetry::record(match may {
+            true => Event::Retry {
+                cause: retry_cause(error),
+                attempts,
+                wait,
+            },
+            false => Event::BudgetExhausted,
+        });
+        may
     }
 
     /// What the caller is told when no attempt follows. Nothing was created.
@@ -149,6 +171,16 @@ fn is_a_failure_to_reach(error: &chartbrew::Error) -> bool {
             Rejection::Unavailable(503, _) | Rejection::StoreUnavailable
         ),
         chartbrew::Error::Unknown(_) => false,
+    }
+}
+
+pub(super) fn retry_cause(error: &chartbrew::Error) -> RetryCause {
+    use chartbrew::Rejection;
+    match error {
+        chartbrew::Error::NotSent(_) => RetryCause::NotSent,
+        chartbrew::Error::Rejected(Rejection::RateLimited(_)) => RetryCause::RateLimited,
+        chartbrew::Error::Rejected(_) => RetryCause::Unavailable,
+        chartbrew::Error::Unknown(_) => RetryCause::NoAnswer,
     }
 }
 

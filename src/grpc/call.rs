@@ -1,4 +1,4 @@
-//! One call, seen from outside: its id, its trailers, its line in the log.
+//! One call, seen from outside: its id, its trailers, its span, its line in the log.
 //!
 //! The outermost layer, so that it sees every answer, also those to panics and to requests that
 //! never reach a handler. What the handler learns on the way it leaves in [`Facts`].
@@ -20,8 +20,11 @@ use tokio::time::Instant;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tonic::{Code, Status};
 
-use super::metadata;
-use crate::delivery::Origin;
+use super::{metadata, methods};
+use crate::{
+    delivery::Origin,
+    telemetry::{self, Ended},
+};
 
 /// What is learned about a call while it is handled.
 #[derive(Clone, Debug)]
@@ -39,6 +42,7 @@ struct Inner {
 /// Writes the call's line when the answer has been given, or given up.
 struct Record {
     facts: Facts,
+    call: telemetry::Call,
     method: String,
     began: Instant,
     code: Option<Code>,
@@ -54,15 +58,16 @@ pub(super) async fn track(
 ) -> Response {
     let facts = Facts::new(metadata::request_id(request.headers()));
     request.extensions_mut().insert(facts.clone());
-    let method = request.uri().path().trim_start_matches('/').to_owned();
+    let path = request.uri().path().trim_start_matches('/');
     let mut record = Record {
-        _under_way: (!is_standard(&method)).then(|| calls.token()),
-        method,
+        call: telemetry::Call::begin(methods::of(path), request.headers()),
+        _under_way: (!is_standard(path)).then(|| calls.token()),
+        method: path.to_owned(),
         began: Instant::now(),
         code: None,
         facts: facts.clone(),
     };
-    let mut response = next.run(request).await;
+    let mut response = record.call.within(next.run(request)).await;
     if let Some(code) = code_in(response.headers()) {
         // Trailers only: the headers are the trailers.
         record.code = Some(code);
@@ -149,6 +154,13 @@ impl Drop for Record {
         // An answer without a code was not taken to its end: the caller hung up.
         let code = self.code.unwrap_or(Code::Cancelled);
         let facts = &self.facts.0;
+        self.call.end(Ended {
+            code: code.into(),
+            reason: facts.reason.get().copied(),
+            attempts: self.facts.attempts(),
+            outcome: self.facts.outcome(),
+        });
+        let trace = self.call.trace_ids();
         let duration_ms = self.began.elapsed().as_secs_f64() * 1000.0;
         let quiet = is_standard(&self.method);
         macro_rules! line {
@@ -162,6 +174,8 @@ impl Drop for Record {
                     upstream_status = facts.upstream_status.get(),
                     outcome = self.facts.outcome(),
                     request_id = self.facts.request_id(),
+                    trace_id = trace.as_ref().map(|ids| &*ids.trace),
+                    span_id = trace.as_ref().map(|ids| &*ids.span),
                     "call"
                 )
             };

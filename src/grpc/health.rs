@@ -42,6 +42,25 @@ impl Condition {
         !(stopping || token_rejected || circuit_open || store_unreachable)
     }
 
+    /// What stands in the way, for people.
+    #[must_use]
+    pub fn reasons(self) -> Vec<&'static str> {
+        let Self {
+            stopping,
+            token_rejected,
+            circuit_open,
+            store_unreachable,
+        } = self;
+        let all = [
+            (stopping, "stopping"),
+            (circuit_open, "circuit open: Chartbrew cannot be reached"),
+            (token_rejected, "gateway token rejected by Chartbrew"),
+            (store_unreachable, "request_id store unreachable"),
+        ];
+        let standing = all.into_iter().filter(|(stands, _)| *stands);
+        standing.map(|(_, reason)| reason).collect()
+    }
+
     fn status(self) -> ServingStatus {
         match self.is_ready() {
             true => ServingStatus::Serving,

@@ -4,10 +4,10 @@
 //! act, WARN tells of something degraded, INFO of the life of the process and of each call, DEBUG
 //! of decisions on the way. No line holds a body, a token or a text of upstream's.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::OnceLock};
 
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry::Registry,
+    EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry::Registry, reload,
     util::SubscriberInitExt,
 };
 
@@ -15,6 +15,9 @@ use tracing_subscriber::{
 /// bodies at their lower levels. They are shut whatever the filter says.
 const NEVER_BELOW_INFO: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info,\
                                 tonic=info,tower=info,axum=info";
+
+/// The filter at work, to be changed while the process runs.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,33 @@ pub struct Logs {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidFilter(#[from] tracing_subscriber::filter::ParseError);
+
+/// The filter cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotChanged {
+    /// It is no env-filter.
+    #[error("this is no filter: {0}")]
+    Invalid(#[from] InvalidFilter),
+    /// The log is somebody else's, as in tests.
+    #[error("the log was not set up here")]
+    NotOurs,
+}
+
+/// What is logged now.
+#[must_use]
+pub fn filter() -> Option<String> {
+    FILTER.get()?.with_current(ToString::to_string).ok()
+}
+
+/// Changes what is logged from now on.
+///
+/// # Errors
+/// If it is no env-filter, or the log was not set up by [`Logs::init`].
+pub fn set_filter(filter: &str) -> Result<(), NotChanged> {
+    let filter = EnvFilter::try_new(filter).map_err(InvalidFilter)?;
+    let handle = FILTER.get().ok_or(NotChanged::NotOurs)?;
+    handle.reload(filter).map_err(|_| NotChanged::NotOurs)
+}
 
 impl Default for Logs {
     fn default() -> Self {
@@ -74,9 +104,12 @@ impl Logs {
     /// # Errors
     /// If the filter is no env-filter.
     pub fn init(&self) -> Result<(), InvalidFilter> {
-        let subscriber = Registry::default().with(self.layer(std::io::stderr)?);
+        let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&self.filter)?);
+        let layer = self.lines(std::io::stderr, filter)?;
         // A test may have set up its own subscriber.
-        drop(subscriber.try_init());
+        if Registry::default().with(layer).try_init().is_ok() {
+            drop(FILTER.set(handle));
+        }
         Ok(())
     }
 
@@ -88,7 +121,18 @@ impl Logs {
     where
         W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
     {
-        let asked = EnvFilter::try_new(&self.filter)?;
+        self.lines(writer, EnvFilter::try_new(&self.filter)?)
+    }
+
+    fn lines<W, F>(
+        &self,
+        writer: W,
+        asked: F,
+    ) -> Result<impl Layer<Registry> + use<W, F>, InvalidFilter>
+    where
+        W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
+        F: tracing_subscriber::layer::Filter<Registry> + Send + Sync + 'static,
+    {
         let allowed = EnvFilter::try_new(format!("trace,{NEVER_BELOW_INFO}"))?;
         let lines = fmt::layer().with_writer(writer);
         let lines = match self.format {

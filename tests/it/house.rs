@@ -7,12 +7,17 @@ use std::{
 };
 
 /// Room → the rooms that it may use. `proto` and `telemetry` are leaves that everyone may use.
-const MAY_USE: [(&str, &[&str]); 12] = [
-    ("app", &["chartbrew", "delivery", "grpc", "telemetry"]),
+const MAY_USE: [(&str, &[&str]); 13] = [
+    ("admin", &["telemetry"]),
+    (
+        "app",
+        &["admin", "chartbrew", "delivery", "grpc", "telemetry"],
+    ),
     ("chartbrew", &["telemetry"]),
     (
         "config",
         &[
+            "admin",
             "app",
             "chartbrew",
             "convert",
@@ -22,8 +27,8 @@ const MAY_USE: [(&str, &[&str]); 12] = [
         ],
     ),
     ("convert", &["chartbrew::types", "proto"]),
-    ("delivery", &["chartbrew"]),
-    ("demo", &["app", "proto", "sandbox"]),
+    ("delivery", &["chartbrew", "telemetry"]),
+    ("demo", &["admin", "app", "proto", "sandbox"]),
     (
         "grpc",
         &["chartbrew", "convert", "delivery", "proto", "telemetry"],

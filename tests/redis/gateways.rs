@@ -49,6 +49,7 @@ impl Gateway {
                 ..chartbrew::Settings::default()
             },
             request_id_store: StoreSettings::Redis(store),
+            admin: None,
         };
         let runtime = Runtime::new().unwrap();
         let app = runtime.spawn(App::bind(settings)).await.unwrap().unwrap();

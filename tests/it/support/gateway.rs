@@ -28,6 +28,7 @@ pub(crate) fn gateway(upstream: &str) -> Builder {
     let fast = Duration::from_millis(1);
     Builder(app::Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
+        admin: None,
         grpc: grpc::Settings::default(),
         delivery: delivery::Settings {
             backoff: delivery::Backoff {

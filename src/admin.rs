@@ -1,0 +1,256 @@
+//! The port of those who run the gateway: is it alive, is it ready, how is it doing.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /livez` | 200 as long as the process answers at all |
+//! | `GET /readyz` | 200, or 503 with what stands in the way, a line each |
+//! | `GET /metrics` | all metrics, as Prometheus text or OpenMetrics, by `Accept` |
+//! | `GET /version` | name and version, as JSON |
+//! | `GET /log` | the log's filter |
+//! | `PUT /log` | changes it to the body; from this machine only, unless a setting allows all |
+//!
+//! Plain HTTP/1.1 without a password: keep it on loopback or in a network of its own.
+
+use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE, HOST},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
+
+use crate::telemetry::{self, Exposition, logs};
+
+/// Connections at once. Whoever scrapes or probes needs one.
+const MAX_CONNECTIONS: usize = 64;
+/// How long a connection may take to send the head of a request, so that none is held for nothing.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest filter of the log, in bytes.
+const MAX_FILTER: usize = 4096;
+/// After a failure to accept (no file descriptors left), wait for some to be closed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How the port behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where it listens. Default `127.0.0.1:9464`.
+    pub listen: SocketAddr,
+    /// Whether the log's filter may be changed from other machines too. Default no.
+    pub remote_log: bool,
+}
+
+/// Says what stands in the way of serving; nothing if the gateway is ready.
+#[derive(Clone)]
+pub struct Readiness(Arc<dyn Fn() -> Vec<&'static str> + Send + Sync>);
+
+/// The bound port.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    addr: SocketAddr,
+    router: Router,
+}
+
+#[derive(Clone, Debug)]
+struct Shared {
+    settings: Settings,
+    readiness: Readiness,
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// Asks this each time.
+    pub fn new(reasons: impl Fn() -> Vec<&'static str> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(reasons))
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Readiness").field(&(self.0)()).finish()
+    }
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            remote_log: false,
+        }
+    }
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// Binds the port.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub async fn bind(settings: Settings, readiness: Readiness) -> io::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await?;
+        let addr = listener.local_addr()?;
+        let router = Router::new()
+            .route("/livez", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/version", get(version))
+            .route("/log", get(log).put(set_log))
+            .layer(DefaultBodyLimit::max(MAX_FILTER))
+            .with_state(Shared {
+                settings,
+                readiness,
+            });
+        Ok(Self {
+            listener,
+            addr,
+            router,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Answers until the signal; what is being answered then is cut off.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            listener,
+            addr: _,
+            router,
+        } = self;
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let accepted = async {
+                // Beyond the limit, connections wait in the kernel's queue.
+                let permit = room
+                    .clone()
+                    .acquire_owned()
+                    .await
+                    .map_err(io::Error::other)?;
+                Ok::<_, io::Error>((permit, listener.accept().await?))
+            };
+            let accepted = tokio::select! {
+                () = &mut shutdown => return,
+                accepted = accepted => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok((permit, (stream, peer))) => {
+                    connections.spawn(serve(stream, peer, router.clone(), permit));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection to the admin port");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, _room: OwnedSemaphorePermit) {
+    let service = TowerToHyperService::new(router.layer(Extension(Peer(peer))));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "connection to the admin port ended");
+    }
+}
+
+async fn ready(State(shared): State<Shared>) -> Response {
+    let reasons = (shared.readiness.0)();
+    if reasons.is_empty() {
+        return "ok\n".into_response();
+    }
+    let lines: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
+}
+
+async fn metrics(headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let how = Exposition::accepted(accept);
+    ([(CONTENT_TYPE, how.content_type())], telemetry::scrape(how)).into_response()
+}
+
+async fn version() -> Response {
+    let json = concat!(
+        "{\"name\":\"chartbrew-gateway\",\"version\":\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"}\n"
+    );
+    ([(CONTENT_TYPE, "application/json")], json).into_response()
+}
+
+async fn log() -> Response {
+    match logs::filter() {
+        Some(filter) => format!("{filter}\n").into_response(),
+        None => (StatusCode::CONFLICT, "the log was not set up here\n").into_response(),
+    }
+}
+
+async fn set_log(
+    State(shared): State<Shared>,
+    Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let from_here = peer.ip().to_canonical().is_loopback() && names_this_machine(&headers);
+    if !(from_here || shared.settings.remote_log) {
+        let told = "only from this machine, unless GATEWAY_ADMIN_REMOTE_LOG is true\n";
+        return (StatusCode::FORBIDDEN, told).into_response();
+    }
+    let Ok(filter) = str::from_utf8(&body) else {
+        return (StatusCode::BAD_REQUEST, "this is no text\n").into_response();
+    };
+    match logs::set_filter(filter.trim()) {
+        Ok(()) => {
+            tracing::info!(filter = filter.trim(), "the log's filter was changed");
+            log().await
+        }
+        Err(error @ logs::NotChanged::Invalid(_)) => {
+            (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()
+        }
+        Err(error @ logs::NotChanged::NotOurs) => {
+            (StatusCode::CONFLICT, format!("{error}\n")).into_response()
+        }
+    }
+}
+
+/// A page in a browser of this machine can reach the port too, under a name of its own that it
+/// had resolved to loopback. Whoever means this machine says so.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let is_address = host.parse::<SocketAddr>().is_ok() || host.parse::<std::net::IpAddr>().is_ok();
+    is_address || host.split(':').next() == Some("localhost")
+}

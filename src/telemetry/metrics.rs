@@ -1,0 +1,343 @@
+//! Metrics: every name, unit and label, in one place.
+//!
+//! One set of OpenTelemetry instruments feeds both ways out, the scrape of the admin port and the
+//! push to a collector, so that they cannot tell different stories. Labels are bounded: what a
+//! caller or Chartbrew can choose (team, user, host, message, an unknown method's name) is in
+//! none. Recording takes types, not text.
+//!
+//! The names follow the semantic conventions (1.45, where RPC became stable); they are written
+//! out, since the crate that lists them is still at a version with other names.
+
+use std::sync::{Arc, OnceLock};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Gauge, Histogram, MeterProvider, UpDownCounter},
+};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{ManualReader, PeriodicReader, SdkMeterProvider, data::ResourceMetrics, reader},
+};
+
+use super::{
+    event::{CircuitState, Label, RecoveryResult, RetryCause},
+    otlp::Watched,
+    settings::Signal,
+};
+
+/// The conventions' buckets in seconds, and on to 120: a create may take that long.
+const SECONDS: [f64; 18] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 30.0,
+    60.0, 120.0,
+];
+
+/// Reasons that alerts are made on: their series are there from the start, since the first
+/// increase of a series that was not there is none to Prometheus.
+const ALERTED_REASONS: [&str; 3] = ["OUTCOME_UNKNOWN", "UPSTREAM_UNAVAILABLE", "OVERLOADED"];
+
+static METRICS: OnceLock<Metrics> = OnceLock::new();
+
+/// The instruments.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    reader: Arc<ManualReader>,
+    call_duration: Histogram<f64>,
+    request_duration: Histogram<f64>,
+    in_flight: UpDownCounter<i64>,
+    attempts: Counter<u64>,
+    retries: Counter<u64>,
+    budget_exhausted: Counter<u64>,
+    circuit: Gauge<u64>,
+    recoveries: Counter<u64>,
+    replays: Counter<u64>,
+    failures: Counter<u64>,
+    refusals: Counter<u64>,
+    export_failures: Counter<u64>,
+}
+
+/// A call that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CallEnded {
+    /// As in the contract, or `_OTHER`.
+    pub(super) method: &'static str,
+    /// The code's name.
+    pub(super) code: &'static str,
+    /// The code says that the gateway failed.
+    pub(super) is_error: bool,
+    /// The reason that its `ErrorInfo` gives.
+    pub(super) reason: Option<&'static str>,
+    /// Nothing was sent to Chartbrew for it.
+    pub(super) nothing_sent: bool,
+    pub(super) seconds: f64,
+}
+
+/// A request to Chartbrew that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestEnded<'a> {
+    pub(super) method: &'static str,
+    pub(super) template: &'static str,
+    pub(super) status: Option<u16>,
+    pub(super) error: Option<&'a str>,
+    pub(super) seconds: f64,
+}
+
+/// Sets the instruments up. Once a process.
+pub(super) fn start(
+    resource: Resource,
+    push: Option<PeriodicReader<Watched<opentelemetry_otlp::MetricExporter>>>,
+) -> SdkMeterProvider {
+    let reader = Arc::new(ManualReader::builder().build());
+    let mut provider = SdkMeterProvider::builder()
+        .with_resource(resource)
+        .with_reader(Scraped(reader.clone()));
+    if let Some(push) = push {
+        provider = provider.with_reader(push);
+    }
+    let provider = provider.build();
+    let metrics = Metrics::new(&provider, reader);
+    metrics.begin_at_zero();
+    // A second start in the same process changes nothing.
+    drop(METRICS.set(metrics));
+    provider
+}
+
+fn metrics() -> Option<&'static Metrics> {
+    METRICS.get()
+}
+
+/// All that is known now, or nothing if nothing is measured.
+pub(super) fn collect() -> Option<ResourceMetrics> {
+    let mut all = ResourceMetrics::default();
+    reader::MetricReader::collect(&*metrics()?.reader, &mut all).ok()?;
+    Some(all)
+}
+
+pub(super) fn call_ended(call: CallEnded) {
+    let Some(metrics) = metrics() else { return };
+    let labels = [
+        KeyValue::new("rpc.system.name", "grpc"),
+        KeyValue::new("rpc.method", call.method),
+        KeyValue::new("rpc.status_code", call.code),
+        KeyValue::new("error.type", call.code),
+    ];
+    // The last one only on errors.
+    let labels = &labels[..if call.is_error { 4 } else { 3 }];
+    metrics.call_duration.record(call.seconds, labels);
+    if let Some(reason) = call.reason {
+        let label = [KeyValue::new("reason", reason)];
+        metrics.failures.add(1, &label);
+        if call.nothing_sent {
+            metrics.refusals.add(1, &label);
+        }
+    }
+}
+
+pub(super) fn request_began(method: &'static str, template: &'static str) {
+    let Some(metrics) = metrics() else { return };
+    metrics.attempts.add(
+        1,
+        &[
+            KeyValue::new("http.request.method", method),
+            KeyValue::new("url.template", template),
+        ],
+    );
+}
+
+pub(super) fn request_ended(request: RequestEnded<'_>) {
+    let Some(metrics) = metrics() else { return };
+    let mut labels = vec![
+        KeyValue::new("http.request.method", request.method),
+        KeyValue::new("url.template", request.template),
+    ];
+    if let Some(status) = request.status {
+        labels.push(KeyValue::new(
+            "http.response.status_code",
+            i64::from(status),
+        ));
+    }
+    if let Some(error) = request.error {
+        labels.push(KeyValue::new("error.type", error.to_owned()));
+    }
+    metrics.request_duration.record(request.seconds, &labels);
+}
+
+pub(super) fn in_flight(change: i64) {
+    if let Some(metrics) = metrics() {
+        metrics.in_flight.add(change, &[]);
+    }
+}
+
+pub(super) fn retried(cause: RetryCause) {
+    if let Some(metrics) = metrics() {
+        metrics.retries.add(1, &[label("cause", cause)]);
+    }
+}
+
+pub(super) fn budget_exhausted() {
+    if let Some(metrics) = metrics() {
+        metrics.budget_exhausted.add(1, &[]);
+    }
+}
+
+pub(super) fn circuit(state: CircuitState) {
+    if let Some(metrics) = metrics() {
+        for known in CircuitState::ALL {
+            let here = u64::from(*known == state);
+            metrics.circuit.record(here, &[label("state", *known)]);
+        }
+    }
+}
+
+pub(super) fn recovered(result: RecoveryResult) {
+    if let Some(metrics) = metrics() {
+        metrics.recoveries.add(1, &[label("result", result)]);
+    }
+}
+
+pub(super) fn replayed() {
+    if let Some(metrics) = metrics() {
+        metrics.replays.add(1, &[]);
+    }
+}
+
+pub(super) fn export_failed(signal: Signal) {
+    if let Some(metrics) = metrics() {
+        let signal = KeyValue::new("signal", signal.to_string());
+        metrics.export_failures.add(1, &[signal]);
+    }
+}
+
+fn label<L: Label>(key: &'static str, value: L) -> KeyValue {
+    KeyValue::new(key, value.name())
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    fn new(provider: &SdkMeterProvider, reader: Arc<ManualReader>) -> Self {
+        let meter = provider.meter("chartbrew-gateway");
+        let seconds = |name: &'static str, help: &'static str| {
+            meter
+                .f64_histogram(name)
+                .with_unit("s")
+                .with_description(help)
+                .with_boundaries(SECONDS.to_vec())
+                .build()
+        };
+        let counter = |name: &'static str, unit: &'static str, help: &'static str| {
+            meter
+                .u64_counter(name)
+                .with_unit(unit)
+                .with_description(help)
+                .build()
+        };
+        Self {
+            reader,
+            call_duration: seconds(
+                "rpc.server.call.duration",
+                "Duration of calls, by method and status code.",
+            ),
+            request_duration: seconds(
+                "http.client.request.duration",
+                "Duration of requests to Chartbrew, each attempt by itself, until the whole \
+                 answer was read.",
+            ),
+            in_flight: meter
+                .i64_up_down_counter("chartbrew.gateway.calls.in_flight")
+                .with_unit("{call}")
+                .with_description("Calls at work, those included whose callers are gone.")
+                .build(),
+            attempts: counter(
+                "chartbrew.gateway.attempts",
+                "{request}",
+                "Requests sent to Chartbrew, each attempt by itself.",
+            ),
+            retries: counter(
+                "chartbrew.gateway.retries",
+                "{request}",
+                "Requests that were sent again, by what had stood in the way.",
+            ),
+            budget_exhausted: counter(
+                "chartbrew.gateway.retry_budget.exhausted",
+                "{request}",
+                "Retries that were not made because the retry budget had nothing left.",
+            ),
+            circuit: meter
+                .u64_gauge("chartbrew.gateway.circuit.state")
+                .with_description("Where the circuit to Chartbrew stands: 1 for its state.")
+                .build(),
+            recoveries: counter(
+                "chartbrew.gateway.recoveries",
+                "{search}",
+                "Searches for a connection whose creation was not answered, by result.",
+            ),
+            replays: counter(
+                "chartbrew.gateway.replays",
+                "{call}",
+                "Calls answered with what an earlier call with the same request_id had created.",
+            ),
+            failures: counter(
+                "chartbrew.gateway.failures",
+                "{call}",
+                "Calls that failed, by the reason that their ErrorInfo gives.",
+            ),
+            refusals: counter(
+                "chartbrew.gateway.refusals",
+                "{call}",
+                "Calls that failed before anything was sent to Chartbrew, by reason.",
+            ),
+            export_failures: counter(
+                "chartbrew.gateway.telemetry.export_failures",
+                "{export}",
+                "Deliveries of telemetry that the collector did not take, by signal.",
+            ),
+        }
+    }
+
+    fn begin_at_zero(&self) {
+        for cause in RetryCause::ALL {
+            self.retries.add(0, &[label("cause", *cause)]);
+        }
+        for result in RecoveryResult::ALL {
+            self.recoveries.add(0, &[label("result", *result)]);
+        }
+        for reason in ALERTED_REASONS {
+            self.failures.add(0, &[KeyValue::new("reason", reason)]);
+        }
+        self.in_flight.add(0, &[]);
+        self.replays.add(0, &[]);
+        self.budget_exhausted.add(0, &[]);
+    }
+}
+
+/// The reader behind the scrape, shared with the provider.
+#[derive(Debug)]
+struct Scraped(Arc<ManualReader>);
+
+impl reader::MetricReader for Scraped {
+    fn register_pipeline(&self, pipeline: std::sync::Weak<opentelemetry_sdk::metrics::Pipeline>) {
+        self.0.register_pipeline(pipeline);
+    }
+
+    fn collect(&self, all: &mut ResourceMetrics) -> opentelemetry_sdk::error::OTelSdkResult {
+        self.0.collect(all)
+    }
+
+    fn force_flush(&self) -> opentelemetry_sdk::error::OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(
+        &self,
+        timeout: std::time::Duration,
+    ) -> opentelemetry_sdk::error::OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(
+        &self,
+        kind: opentelemetry_sdk::metrics::InstrumentKind,
+    ) -> opentelemetry_sdk::metrics::Temporality {
+        self.0.temporality(kind)
+    }
+}

@@ -1,0 +1,138 @@
+//! What a call carries through the rooms without their knowing: its span, and the headers of the
+//! trace it belongs to.
+//!
+//! It rides in a task-local, so that no function on the way has a parameter for it. A task of its
+//! own does not inherit it: [`carry`] and [`attempt`] take it along.
+
+use std::{future::Future, sync::Arc};
+
+use http::{HeaderMap, HeaderValue};
+use opentelemetry::{Context, KeyValue, trace::TraceContextExt};
+
+/// Longest header of a trace that is forwarded, in bytes: what the baggage specification asks of
+/// everyone to take.
+const MAX_HEADER: usize = 8192;
+/// The headers that make a trace (W3C Trace Context and Baggage).
+const HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
+tokio::task_local! {
+    static SCOPE: Scope;
+}
+
+/// What the work at hand carries. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scope {
+    carried: Option<Arc<Carried>>,
+    resends: u32,
+}
+
+#[derive(Debug)]
+struct Carried {
+    /// With the call's span, if spans are made.
+    context: Option<Context>,
+    /// The caller's, as they came.
+    headers: Vec<(&'static str, HeaderValue)>,
+}
+
+/// The same work in a task of its own: it stays part of the call.
+pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    attempt(0, work)
+}
+
+/// The same, for a request that was sent so many times before.
+pub fn attempt<F: Future>(resends: u32, work: F) -> impl Future<Output = F::Output> {
+    let carried = current().carried;
+    SCOPE.scope(Scope { carried, resends }, work)
+}
+
+pub(super) fn current() -> Scope {
+    SCOPE.try_with(Scope::clone).unwrap_or_default()
+}
+
+pub(super) fn enter<F: Future>(scope: Scope, work: F) -> impl Future<Output = F::Output> {
+    SCOPE.scope(scope, work)
+}
+
+/// Notes something on the span of the call at hand.
+pub(super) fn note(name: &'static str, attributes: impl FnOnce() -> Vec<KeyValue>) {
+    let noted = SCOPE.try_with(|scope| {
+        if let Some(context) = scope.recording() {
+            context.span().add_event(name, attributes());
+        }
+    });
+    // Outside a call there is nothing to note it on.
+    noted.unwrap_or_default();
+}
+
+/// What a caller sent of its trace. Of a header that came more than once, or is too long, nothing
+/// is taken.
+pub(super) fn trace_headers(headers: &HeaderMap) -> Vec<(&'static str, HeaderValue)> {
+    let one = |name: &'static str| {
+        let mut values = headers.get_all(name).iter();
+        let value = values.next().filter(|value| value.len() <= MAX_HEADER)?;
+        values.next().is_none().then(|| (name, value.clone()))
+    };
+    HEADERS.into_iter().filter_map(one).collect()
+}
+
+// === impl Scope ===
+
+impl Scope {
+    pub(super) fn new(context: Option<Context>, headers: Vec<(&'static str, HeaderValue)>) -> Self {
+        let nothing = context.is_none() && headers.is_empty();
+        Self {
+            carried: (!nothing).then(|| Arc::new(Carried { context, headers })),
+            resends: 0,
+        }
+    }
+
+    /// How often the request at hand was sent before.
+    pub(super) fn resends(&self) -> u32 {
+        self.resends
+    }
+
+    /// With the call's span, if spans are made.
+    pub(super) fn context(&self) -> Option<&Context> {
+        self.carried.as_ref()?.context.as_ref()
+    }
+
+    /// The same, if the span is one that is kept.
+    pub(super) fn recording(&self) -> Option<&Context> {
+        self.context()
+            .filter(|context| context.span().is_recording())
+    }
+
+    /// The caller's headers, for whoever is called.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &(&'static str, HeaderValue)> {
+        self.carried.iter().flat_map(|carried| &carried.headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_headers_of_a_trace_are_taken_once_and_of_a_size() {
+        let mut headers = HeaderMap::new();
+        let long = "a".repeat(MAX_HEADER + 1);
+        headers.append("traceparent", HeaderValue::from_static("tp"));
+        headers.append("tracestate", HeaderValue::from_static("one"));
+        headers.append("tracestate", HeaderValue::from_static("two"));
+        headers.append("baggage", HeaderValue::from_str(&long).unwrap());
+        headers.append("cookie", HeaderValue::from_static("x"));
+        let found = trace_headers(&headers);
+        assert_eq!(found, [("traceparent", HeaderValue::from_static("tp"))]);
+    }
+
+    #[tokio::test]
+    async fn a_task_of_its_own_takes_it_along() {
+        let headers = vec![("baggage", HeaderValue::from_static("k=v"))];
+        let seen = enter(Scope::new(None, headers), async {
+            tokio::spawn(attempt(2, async { current() })).await.unwrap()
+        });
+        let seen = seen.await;
+        assert_eq!((seen.resends(), seen.headers().count()), (2, 1));
+        assert_eq!(current().headers().count(), 0);
+    }
+}
