@@ -254,3 +254,52 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
     let is_address = host.parse::<SocketAddr>().is_ok() || host.parse::<std::net::IpAddr>().is_ok();
     is_address || host.split(':').next() == Some("localhost")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(host: &str) -> bool {
+        let host = host.parse().unwrap();
+        names_this_machine(&HeaderMap::from_iter([(HOST, host)]))
+    }
+
+    #[test]
+    fn this_machine_is_an_address_or_localhost() {
+        for host in [
+            "127.0.0.1:9464",
+            "[::1]:9464",
+            "127.0.0.1",
+            "localhost:1",
+            "localhost",
+        ] {
+            assert!(named(host), "{host}");
+        }
+        for host in ["rebound.example", "localhost.example:9464", ""] {
+            assert!(!named(host), "{host}");
+        }
+        assert!(!names_this_machine(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn the_log_is_changed_from_elsewhere_only_if_that_is_switched_on() {
+        let peer = Peer(SocketAddr::from(([192, 0, 2, 7], 4000)));
+        let headers = HeaderMap::from_iter([(HOST, "192.0.2.1:9464".parse().unwrap())]);
+        let put = async |remote_log| {
+            let shared = Shared {
+                settings: Settings {
+                    remote_log,
+                    ..Settings::default()
+                },
+                readiness: Readiness::new(Vec::new),
+            };
+            // No filter: what is asked is only whether it would be read.
+            let body = Bytes::from_static(b"a=b=c");
+            set_log(State(shared), Extension(peer), headers.clone(), body)
+                .await
+                .status()
+        };
+        assert_eq!(put(false).await, StatusCode::FORBIDDEN);
+        assert_eq!(put(true).await, StatusCode::BAD_REQUEST);
+    }
+}

@@ -16,4 +16,5 @@ mod request_id_store;
 mod sandbox;
 mod store_suite;
 mod support;
+mod telemetry;
 mod transport;

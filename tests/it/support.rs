@@ -1,4 +1,6 @@
 //! What the tests stand on: a gateway on a free port, an upstream of raw sockets.
 
+pub(crate) mod collector;
 pub(crate) mod gateway;
+pub(crate) mod process;
 pub(crate) mod raw;

@@ -51,6 +51,7 @@ pub(crate) struct Builder(app::Settings);
 /// A running gateway. Stops when dropped.
 pub(crate) struct Gateway {
     pub(crate) addr: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) client: ConnectionServiceClient<Channel>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<bool>>,
@@ -64,13 +65,14 @@ impl Builder {
 
     pub(crate) async fn start(self) -> Gateway {
         let app = App::bind(self.0).await.unwrap();
-        let addr = app.grpc_addr();
+        let (addr, admin) = (app.grpc_addr(), app.admin_addr());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             stopped.await.unwrap_or_default();
         }));
         Gateway {
             addr,
+            admin,
             client: ConnectionServiceClient::new(channel(addr).await),
             stop: Some(stop),
             running: Some(running),
@@ -78,7 +80,7 @@ impl Builder {
     }
 }
 
-async fn channel(addr: SocketAddr) -> Channel {
+pub(crate) async fn channel(addr: SocketAddr) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{addr}")).unwrap();
     endpoint.connect().await.unwrap()
 }

@@ -1,0 +1,198 @@
+//! The real binary: what is one of a process (telemetry, the log) shows itself only there.
+
+use std::{net::SocketAddr, process::Stdio, time::Duration};
+
+use chartbrew_gateway::proto::{
+    CreateRequest, CreateResponse, connection_service_client::ConnectionServiceClient,
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    sync::watch,
+    time::timeout,
+};
+use tonic::{Request, Response, Status, transport::Channel};
+
+use super::gateway::channel;
+
+/// Nothing that these tests wait for takes longer, on a busy machine either.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running gateway. Killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+    lines: watch::Receiver<Vec<Value>>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) client: ConnectionServiceClient<Channel>,
+}
+
+/// An answer of the admin port.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Process {
+    /// Starts it before an upstream, with more settings.
+    pub(crate) async fn start(upstream: &str, settings: &[(&str, &str)]) -> Self {
+        let own = std::env::vars().filter(|(name, _)| {
+            ["OTEL_", "GATEWAY_", "CHARTBREW_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        });
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chartbrew-gateway"));
+        for (name, _) in own {
+            command.env_remove(name);
+        }
+        let mut child = command
+            .arg("serve")
+            .envs([
+                ("CHARTBREW_URL", upstream),
+                ("GATEWAY_LISTEN", "127.0.0.1:0"),
+                ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),
+                ("GATEWAY_LOG_FORMAT", "json"),
+                ("GATEWAY_BACKOFF", "1ms"),
+                ("GATEWAY_BACKOFF_MAX", "1ms"),
+            ])
+            .envs(settings.iter().copied())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, lines) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = stderr.next_line().await {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                tell.send_modify(|lines| lines.push(line));
+            }
+        });
+        let mut process = Self {
+            child,
+            lines,
+            addr: ([0, 0, 0, 0], 0).into(),
+            admin: ([0, 0, 0, 0], 0).into(),
+            client: ConnectionServiceClient::new(
+                Channel::from_static("http://127.0.0.1:1").connect_lazy(),
+            ),
+        };
+        let serving = process.line("serving").await;
+        let addr = |field: &str| serving[field].as_str().unwrap().parse().unwrap();
+        process.addr = addr("addr");
+        process.admin = addr("admin");
+        process.client = ConnectionServiceClient::new(channel(process.addr).await);
+        process
+    }
+
+    /// Waits for the first line with this message.
+    pub(crate) async fn line(&mut self, message: &str) -> Value {
+        let is_it = |line: &Value| line["message"] == message;
+        let wait = self.lines.wait_for(|lines| lines.iter().any(is_it));
+        let lines = timeout(PATIENCE, wait).await;
+        let lines = lines.unwrap_or_else(|_| panic!("no line {message:?}"));
+        lines
+            .unwrap()
+            .iter()
+            .find(|line| is_it(line))
+            .unwrap()
+            .clone()
+    }
+
+    /// All lines so far with this level.
+    pub(crate) fn lines(&self, level: &str) -> Vec<Value> {
+        let lines = self.lines.borrow();
+        lines
+            .iter()
+            .filter(|line| line["level"] == level)
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) async fn create(
+        &self,
+        request: Request<CreateRequest>,
+    ) -> Result<Response<CreateResponse>, Status> {
+        self.client.clone().create(request).await
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) async fn terminate(&self) {
+        let id = self.child.id().unwrap().to_string();
+        let kill = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(kill.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> bool {
+        let status = timeout(PATIENCE, self.child.wait()).await;
+        status.expect("it ends").unwrap().success()
+    }
+
+    /// Asks the admin port.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        ask(self.admin, "GET", path, "", "").await
+    }
+
+    /// The value of a series, by its name and labels as they are written; 0 if it is not there.
+    pub(crate) async fn value(&self, series: &str) -> f64 {
+        let scrape = self.get("/metrics").await.body;
+        value(&scrape, series)
+    }
+
+    /// Asks until a series has at least this value.
+    pub(crate) async fn reaches(&self, series: &str, least: f64) {
+        let reached = async {
+            while self.value(series).await < least {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let reached = timeout(PATIENCE, reached).await;
+        reached.unwrap_or_else(|_| panic!("{series} never reached {least}"));
+    }
+}
+
+/// The same, of a scrape. Series whose labels are only given in part are added up.
+pub(crate) fn value(scrape: &str, series: &str) -> f64 {
+    let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+    let labels: Vec<_> = labels.trim_end_matches('}').split(", ").collect();
+    let lines = scrape.lines().filter(|line| !line.starts_with('#'));
+    let fitting = lines.filter(|line| {
+        let after = line.strip_prefix(name).unwrap_or("no");
+        after.starts_with(['{', ' ']) && labels.iter().all(|label| line.contains(label))
+    });
+    let values = fitting.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+    values.sum()
+}
+
+/// Sends one request to an admin port.
+pub(crate) async fn ask(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Answer {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let host = match headers.contains("host:") {
+        true => String::new(),
+        false => format!("host: {addr}\r\n"),
+    };
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\n{host}{headers}content-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    Answer {
+        status: head[9..12].parse().unwrap(),
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
+    }
+}

@@ -1,0 +1,6 @@
+//! One call can be followed from its caller to Chartbrew, and a fleet run from its metrics.
+
+mod admin;
+mod collectors;
+mod metrics;
+mod traces;

@@ -1,0 +1,113 @@
+//! The admin port.
+
+use chartbrew_gateway::{
+    admin,
+    sandbox::{Fault, Gate},
+};
+
+use crate::support::{
+    gateway::{authorized, gateway, minimal, sandbox},
+    process::{Process, ask},
+    raw::nobody,
+};
+
+#[tokio::test]
+async fn it_says_what_it_is_and_that_it_lives() {
+    let mut gateway = Process::start(&nobody().await, &[]).await;
+    let version = gateway.get("/version").await;
+    let expected = format!(r#""version":"{}""#, env!("CARGO_PKG_VERSION"));
+    assert!(version.body.contains(&expected), "{}", version.body);
+    for path in ["/livez", "/readyz"] {
+        let answer = gateway.get(path).await;
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (200, "ok\n"),
+            "{path}"
+        );
+    }
+    assert_eq!(gateway.get("/else").await.status, 404);
+    let openmetrics = "accept: application/openmetrics-text\r\n";
+    let answer = ask(gateway.admin, "GET", "/metrics", openmetrics, "").await;
+    assert!(
+        answer
+            .head
+            .contains("content-type: application/openmetrics-text; version=1.0.0")
+    );
+    assert!(answer.body.ends_with("# EOF\n"));
+    gateway.terminate().await;
+    assert!(gateway.ended().await);
+}
+
+#[tokio::test]
+async fn it_says_why_it_is_not_ready() {
+    let gateway = gateway(&nobody().await)
+        .with(|settings| {
+            settings.delivery.breaker.failures = 1;
+            settings.admin = Some(admin::Settings {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                remote_log: false,
+            });
+        })
+        .start()
+        .await;
+    let admin = gateway.admin.unwrap();
+    let ready = async || ask(admin, "GET", "/readyz", "", "").await;
+    assert_eq!(ready().await.status, 200);
+    gateway.create(minimal("a")).await.unwrap_err();
+    while ready().await.status == 200 {
+        tokio::task::yield_now().await;
+    }
+    let answer = ready().await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.body, "circuit open: Chartbrew cannot be reached\n");
+}
+
+#[tokio::test]
+async fn at_shutdown_readiness_goes_first_and_the_port_last() {
+    let sandbox = sandbox().await;
+    let gate = Gate::new();
+    sandbox.script([Fault::create().hold_before_storing(&gate)]);
+    let mut gateway = Process::start(&sandbox.url(), &[]).await;
+    let mut client = gateway.client.clone();
+    let call = tokio::spawn(async move { client.create(authorized(minimal("held"))).await });
+    sandbox.seen(1).await;
+    gateway.terminate().await;
+    gateway.line("stopping").await;
+    while gateway.get("/readyz").await.status == 200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gateway.get("/readyz").await.body, "stopping\n");
+    assert_eq!(gateway.get("/livez").await.status, 200);
+    assert_eq!(
+        gateway.value("chartbrew_gateway_calls_in_flight").await,
+        1.0
+    );
+    gate.open();
+    call.await.unwrap().unwrap();
+    assert!(gateway.ended().await);
+}
+
+#[tokio::test]
+async fn the_logs_filter_can_be_changed_while_it_runs() {
+    let sandbox = sandbox().await;
+    let settings = [("GATEWAY_LOG", "info")];
+    let mut gateway = Process::start(&sandbox.url(), &settings).await;
+    assert_eq!(gateway.get("/log").await.body, "info\n");
+    let put = async |headers: &str, body: &str| {
+        ask(gateway.admin, "PUT", "/log", headers, body)
+            .await
+            .status
+    };
+    assert_eq!(put("", "chartbrew_gateway=loud").await, 400);
+    assert_eq!(put("host: rebound.example\r\n", "trace").await, 403);
+    assert_eq!(put("", &"a".repeat(5000)).await, 413);
+    assert_eq!(gateway.get("/log").await.body, "info\n");
+
+    sandbox.script([Fault::create().status(503)]);
+    gateway.create(authorized(minimal("a"))).await.unwrap();
+    assert!(gateway.lines("DEBUG").is_empty());
+    assert_eq!(put("", "info,chartbrew_gateway=debug\n").await, 200);
+    sandbox.script([Fault::create().status(503)]);
+    gateway.create(authorized(minimal("b"))).await.unwrap();
+    gateway.line("retrying").await;
+}
