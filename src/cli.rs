@@ -90,7 +90,10 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let ended = signals
         .run(|stopped| app.run(async { stopped.await.unwrap_or_default() }))
         .await;
-    telemetry.flush().await;
+    // A second signal means at once.
+    if ended.is_some() {
+        telemetry.flush().await;
+    }
     Ok(match ended {
         Some(true) => {
             tracing::info!("stopped");

@@ -11,6 +11,8 @@
 //! happened, in types. Until [`start`] was called, all of it does nothing; there is one of it a
 //! process.
 
+mod attempt;
+mod call;
 mod event;
 mod exposition;
 pub mod logs;
@@ -32,16 +34,17 @@ use opentelemetry_sdk::{
 
 use self::exposition::{Family, Kind};
 pub use self::{
+    attempt::Attempt,
+    call::{Call, Ended, Method, TraceIds},
     event::{CircuitState, Event, InFlight, RecoveryResult, RetryCause, record},
     exposition::Exposition,
     logs::{Format, InvalidFilter, Logs},
     otlp::InvalidExport,
-    scope::{attempt, carry},
+    scope::{carry, resent},
     settings::{
         DEFAULT_SERVICE_NAME, Export, Invalid, Protocol, Root, Sampling, Settings, Signal,
         parse_resource,
     },
-    traces::{Attempt, Call, Ended, Method, TraceIds},
 };
 
 /// What may be spent on the last delivery when the process ends.

@@ -60,7 +60,7 @@ impl Job {
         let post = self.clone().post(limit, share, given_up);
         let stopping = self.shared.stopping.clone();
         let forgotten = self.identity.is_none();
-        let work = telemetry::attempt(resends, async move {
+        let work = telemetry::resent(resends, async move {
             tokio::select! {
                 answer = post => answer,
                 () = stopping.cancelled(), if forgotten => {

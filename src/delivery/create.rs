@@ -94,7 +94,7 @@ impl Job {
         let mut attempt = 1;
         loop {
             let get = self.shared.client.get(token, team, id);
-            let error = match telemetry::attempt(attempt - 1, get).await {
+            let error = match telemetry::resent(attempt - 1, get).await {
                 Ok(answer) => return Ok(Box::new(answer.body)),
                 Err(error) => error,
             };

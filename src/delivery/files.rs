@@ -39,7 +39,7 @@ impl Job {
                 .shared
                 .client
                 .upload(token, team, id, &self.create.files);
-            let upload = telemetry::attempt(attempt - 1, upload);
+            let upload = telemetry::resent(attempt - 1, upload);
             let error = match timeout_at(until, upload).await {
                 Ok(Ok(answer)) => return Ok(answer.body),
                 Ok(Err(error)) => error,

@@ -8,6 +8,8 @@
 //! The names follow the semantic conventions (1.45, where RPC became stable); they are written
 //! out, since the crate that lists them is still at a version with other names.
 
+mod scraped;
+
 use std::sync::{Arc, OnceLock};
 
 use opentelemetry::{
@@ -19,6 +21,7 @@ use opentelemetry_sdk::{
     metrics::{ManualReader, PeriodicReader, SdkMeterProvider, data::ResourceMetrics, reader},
 };
 
+use self::scraped::Scraped;
 use super::{
     event::{CircuitState, Label, RecoveryResult, RetryCause},
     otlp::Watched,
@@ -307,37 +310,5 @@ impl Metrics {
         self.in_flight.add(0, &[]);
         self.replays.add(0, &[]);
         self.budget_exhausted.add(0, &[]);
-    }
-}
-
-/// The reader behind the scrape, shared with the provider.
-#[derive(Debug)]
-struct Scraped(Arc<ManualReader>);
-
-impl reader::MetricReader for Scraped {
-    fn register_pipeline(&self, pipeline: std::sync::Weak<opentelemetry_sdk::metrics::Pipeline>) {
-        self.0.register_pipeline(pipeline);
-    }
-
-    fn collect(&self, all: &mut ResourceMetrics) -> opentelemetry_sdk::error::OTelSdkResult {
-        self.0.collect(all)
-    }
-
-    fn force_flush(&self) -> opentelemetry_sdk::error::OTelSdkResult {
-        self.0.force_flush()
-    }
-
-    fn shutdown_with_timeout(
-        &self,
-        timeout: std::time::Duration,
-    ) -> opentelemetry_sdk::error::OTelSdkResult {
-        self.0.shutdown_with_timeout(timeout)
-    }
-
-    fn temporality(
-        &self,
-        kind: opentelemetry_sdk::metrics::InstrumentKind,
-    ) -> opentelemetry_sdk::metrics::Temporality {
-        self.0.temporality(kind)
     }
 }

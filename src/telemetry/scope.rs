@@ -2,7 +2,7 @@
 //! trace it belongs to.
 //!
 //! It rides in a task-local, so that no function on the way has a parameter for it. A task of its
-//! own does not inherit it: [`carry`] and [`attempt`] take it along.
+//! own does not inherit it: [`carry`] and [`resent`] take it along.
 
 use std::{future::Future, sync::Arc};
 
@@ -36,11 +36,11 @@ struct Carried {
 
 /// The same work in a task of its own: it stays part of the call.
 pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    attempt(0, work)
+    resent(0, work)
 }
 
 /// The same, for a request that was sent so many times before.
-pub fn attempt<F: Future>(resends: u32, work: F) -> impl Future<Output = F::Output> {
+pub fn resent<F: Future>(resends: u32, work: F) -> impl Future<Output = F::Output> {
     let carried = current().carried;
     SCOPE.scope(Scope { carried, resends }, work)
 }
@@ -129,7 +129,7 @@ mod tests {
     async fn a_task_of_its_own_takes_it_along() {
         let headers = vec![("baggage", HeaderValue::from_static("k=v"))];
         let seen = enter(Scope::new(None, headers), async {
-            tokio::spawn(attempt(2, async { current() })).await.unwrap()
+            tokio::spawn(resent(2, async { current() })).await.unwrap()
         });
         let seen = seen.await;
         assert_eq!((seen.resends(), seen.headers().count()), (2, 1));

@@ -1,0 +1,148 @@
+//! A request to Chartbrew: a client span, a duration, and the trace's headers on the way out.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Span as _, SpanKind, Status, TraceContextExt, Tracer},
+};
+use opentelemetry_sdk::trace::{SdkTracer, Span};
+use tokio::time::Instant;
+use url::Url;
+
+use super::{
+    metrics::{self, RequestEnded},
+    scope::{self, Scope},
+    traces::{inject, tracer},
+};
+
+/// One request to Chartbrew, from its sending to the end of its answer.
+#[derive(Debug)]
+pub struct Attempt {
+    method: &'static str,
+    template: &'static str,
+    scope: Scope,
+    span: Option<Span>,
+    began: Instant,
+    status: Option<u16>,
+    ended: bool,
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// Begins a request of the call at hand. `template` is the path with names for its parts.
+    #[must_use]
+    pub fn begin(method: &'static str, template: &'static str, url: &Url) -> Self {
+        metrics::request_began(method, template);
+        let scope = scope::current();
+        let span = scope.recording().zip(tracer()).map(|(context, tracer)| {
+            client_span(tracer, context, method, template, url, scope.resends())
+        });
+        Self {
+            method,
+            template,
+            scope,
+            span,
+            began: Instant::now(),
+            status: None,
+            ended: false,
+        }
+    }
+
+    /// The headers that tell Chartbrew of the trace: with this request as the parent if spans are
+    /// made, else as they came from the caller.
+    pub fn write_to(&self, headers: &mut HeaderMap) {
+        let ours = match (&self.span, self.scope.context()) {
+            (Some(span), _) => Some(span.span_context().clone()),
+            (None, Some(context)) => Some(context.span().span_context().clone()),
+            (None, None) => None,
+        };
+        for (name, value) in self.scope.headers() {
+            if ours.is_none() || *name == "baggage" {
+                headers.insert(*name, value.clone());
+            }
+        }
+        if let Some(span) = ours {
+            inject(&span, headers);
+        }
+    }
+
+    /// The status has arrived.
+    pub fn answered(&mut self, status: u16) {
+        self.status = Some(status);
+    }
+
+    /// It ended: well, or with an error of this class, which counts where no status tells more.
+    pub fn end(mut self, error: Option<&'static str>) {
+        self.finish(error);
+    }
+
+    fn finish(&mut self, error: Option<&'static str>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let error: Option<Cow<'static, str>> = match self.status {
+            Some(status @ 400..) => Some(status.to_string().into()),
+            _ => error.map(Cow::Borrowed),
+        };
+        metrics::request_ended(RequestEnded {
+            method: self.method,
+            template: self.template,
+            status: self.status,
+            error: error.as_deref(),
+            seconds: self.began.elapsed().as_secs_f64(),
+        });
+        let Some(span) = &mut self.span else { return };
+        if let Some(status) = self.status {
+            span.set_attribute(KeyValue::new(
+                "http.response.status_code",
+                i64::from(status),
+            ));
+        }
+        if let Some(error) = error {
+            span.set_attribute(KeyValue::new("error.type", error.into_owned()));
+            // Without a text: the class says it all (conventions, HTTP span status).
+            span.set_status(Status::error(""));
+        }
+        span.end();
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        // Nobody waits for it any more.
+        self.finish(Some("cancelled"));
+    }
+}
+
+fn client_span(
+    tracer: &SdkTracer,
+    context: &Context,
+    method: &'static str,
+    template: &'static str,
+    url: &Url,
+    resends: u32,
+) -> Span {
+    let mut attributes = vec![
+        KeyValue::new("http.request.method", method),
+        KeyValue::new("url.template", template),
+        KeyValue::new("url.full", url.to_string()),
+    ];
+    if let Some(host) = url.host_str() {
+        attributes.push(KeyValue::new("server.address", host.to_owned()));
+    }
+    if let Some(port) = url.port_or_known_default() {
+        attributes.push(KeyValue::new("server.port", i64::from(port)));
+    }
+    if resends > 0 {
+        let resends = KeyValue::new("http.request.resend_count", i64::from(resends));
+        attributes.push(resends);
+    }
+    let builder = tracer
+        .span_builder(format!("{method} {template}"))
+        .with_kind(SpanKind::Client)
+        .with_attributes(attributes);
+    tracer.build_with_context(builder, context)
+}
