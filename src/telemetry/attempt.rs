@@ -85,6 +85,8 @@ impl Attempt {
         }
         let error: Option<Cow<'static, str>> = match self.status {
             Some(status @ 400..) => Some(status.to_string().into()),
+            // A redirect is no error of HTTP's, whatever it means here (conventions, HTTP spans).
+            Some(300..=399) => None,
             _ => error.map(Cow::Borrowed),
         };
         metrics::request_ended(RequestEnded {

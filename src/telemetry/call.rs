@@ -58,7 +58,7 @@ pub enum Method {
     Unknown,
 }
 
-/// A call, from its arrival to its end. Ends as the caller's doing if it is only dropped.
+/// A call, from its arrival to its end, which whoever holds it tells of.
 #[derive(Debug)]
 pub struct Call {
     method: Option<&'static str>,
