@@ -39,6 +39,8 @@ fn gateway(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     command
         .args(arguments)
         .env_clear()
+        // No fixed port, unless a test asks for one.
+        .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
