@@ -1,8 +1,9 @@
 //! Text → settings, with all mistakes.
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt::Display, net::SocketAddr, str::FromStr, time::Duration};
 
 use jiff::SignedDuration;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::{Args, Config, Mistake, Mistakes, telemetry::Told};
@@ -17,6 +18,8 @@ use crate::{
 
 /// Above it Chartbrew never answers an upload, and crashes when the client hangs up.
 const FILE_CEILING: usize = 1_048_576;
+/// Above it tower's budget panics.
+const RETRIES_CEILING: u32 = i32::MAX as u32 - 1;
 
 /// Collects what is wrong and goes on with whatever parses.
 #[derive(Default)]
@@ -103,10 +106,18 @@ impl Reader {
         let base = self.duration("GATEWAY_BACKOFF", &backoff);
         let cap = self.duration("GATEWAY_BACKOFF_MAX", &backoff_max);
         let retry_ratio = self.share("GATEWAY_RETRY_RATIO", &retry_ratio);
-        let retries_per_second = self.count("GATEWAY_RETRIES_PER_SECOND", &retries_per_second);
+        let retries_per_second = self.count_to(
+            "GATEWAY_RETRIES_PER_SECOND",
+            &retries_per_second,
+            RETRIES_CEILING,
+        );
         let failures = self.count("GATEWAY_CIRCUIT_FAILURES", &circuit_failures);
         let probe_after = self.duration("GATEWAY_CIRCUIT_PROBE", &circuit_probe);
-        let max_in_flight = self.count("GATEWAY_MAX_IN_FLIGHT", &max_in_flight);
+        let max_in_flight = self.count_to(
+            "GATEWAY_MAX_IN_FLIGHT",
+            &max_in_flight,
+            Semaphore::MAX_PERMITS,
+        );
         let recovery_window = self.duration("GATEWAY_RECOVERY_WINDOW", &recovery_window);
         let abandoned_after = self.duration("GATEWAY_ABANDONED_AFTER", &abandoned_after);
         let request_id_store = self.store("GATEWAY_REQUEST_ID_STORE", &request_id_store);
@@ -210,6 +221,20 @@ impl Reader {
             Ok(count) if count != T::default() => Some(count),
             _ => self.wrong(variable, "must be a whole number greater than 0"),
         }
+    }
+
+    /// Whole numbers greater than 0, up to a ceiling.
+    fn count_to<T: FromStr + Default + PartialOrd + Display + Copy>(
+        &mut self,
+        variable: &'static str,
+        text: &str,
+        ceiling: T,
+    ) -> Option<T> {
+        let count = self.count(variable, text)?;
+        if count > ceiling {
+            return self.wrong(variable, format!("must be at most {ceiling}"));
+        }
+        Some(count)
     }
 
     fn file_bytes(&mut self, variable: &'static str, text: &str) -> Option<usize> {
@@ -361,6 +386,37 @@ pub(super) mod tests {
                 "GATEWAY_WORKER_THREADS",
             ]
         );
+    }
+
+    #[test]
+    fn numbers_that_would_make_the_start_panic_are_mistakes() {
+        let largest = usize::MAX;
+        let mistakes = read(&[
+            "--retries-per-second=2147483647",
+            &format!("--max-in-flight={largest}"),
+        ])
+        .unwrap_err();
+        let variables: Vec<_> = mistakes
+            .lines()
+            .map(|line| line.split(':').next().unwrap())
+            .collect();
+        let expected = ["GATEWAY_RETRIES_PER_SECOND", "GATEWAY_MAX_IN_FLIGHT"];
+        assert_eq!(variables, expected);
+        // The largest that are none do start.
+        let most = Semaphore::MAX_PERMITS;
+        let config = read(&[
+            "--retries-per-second=2147483646",
+            &format!("--max-in-flight={most}"),
+        ])
+        .unwrap();
+        let client = chartbrew::Client::new(&config.app.chartbrew).unwrap();
+        let store = delivery::request_id::Store::Memory(Default::default());
+        drop(delivery::Delivery::new(
+            config.app.delivery,
+            client,
+            String::new(),
+            store,
+        ));
     }
 
     #[test]
