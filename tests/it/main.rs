@@ -11,6 +11,7 @@ mod create;
 mod delivery;
 mod errors;
 mod house;
+mod limits;
 mod outage;
 mod request_id_store;
 mod sandbox;
