@@ -15,6 +15,7 @@ mod limits;
 mod outage;
 mod request_id_store;
 mod sandbox;
+mod security;
 mod store_suite;
 mod support;
 mod telemetry;
