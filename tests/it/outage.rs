@@ -51,7 +51,7 @@ async fn an_outage_costs_refusals_and_little_else() {
         async move {
             if is_down.load(Ordering::SeqCst) {
                 count.fetch_add(1, Ordering::SeqCst);
-                peer.read_request().await;
+                peer.request().await;
                 peer.write("HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n")
                     .await;
             } else {

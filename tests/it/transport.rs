@@ -142,7 +142,7 @@ async fn once_a_byte_may_have_been_read_the_outcome_is_unknown() {
         "\r\n\r\n",
     ] {
         let (told, connections) = against(move |mut peer| async move {
-            peer.read_request().await;
+            peer.request().await;
             peer.write(answer).await;
         })
         .await;
@@ -185,7 +185,7 @@ async fn a_whole_answer_says_what_is_known() {
     ];
     for (status, body, expected) in cases {
         let (told, connections) = against(move |mut peer| async move {
-            peer.read_request().await;
+            peer.request().await;
             let length = body.len();
             let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n");
             peer.write(&(head + body)).await;
@@ -205,7 +205,7 @@ async fn no_redirect_is_followed() {
         "308 Permanent",
     ] {
         let (told, connections) = against(move |mut peer| async move {
-            peer.read_request().await;
+            peer.request().await;
             let head = "location: /elsewhere\r\ncontent-length: 0\r\n";
             peer.write(&format!("HTTP/1.1 {status}\r\n{head}\r\n"))
                 .await;
@@ -223,7 +223,7 @@ async fn no_redirect_is_followed() {
 #[tokio::test]
 async fn every_create_has_a_connection_of_its_own_and_lists_share_one() {
     let raw = Raw::start(|mut peer, _| async move {
-        while let Some(request) = peer.read_request().await {
+        while let Some(request) = peer.request().await {
             let body = if request.starts_with("GET") {
                 "[]"
             } else {
@@ -254,7 +254,7 @@ async fn every_create_has_a_connection_of_its_own_and_lists_share_one() {
 #[tokio::test]
 async fn a_pooled_connection_that_died_while_idle_costs_a_list_nothing() {
     let raw = Raw::start(|mut peer, _| async move {
-        peer.read_request().await;
+        peer.request().await;
         peer.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]")
             .await;
     })

@@ -50,6 +50,7 @@ impl Serving {
         let settings = [
             ("CHARTBREW_URL", upstream),
             ("GATEWAY_LISTEN", "127.0.0.1:0"),
+            ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),
             ("GATEWAY_LOG", "trace"),
             ("GATEWAY_LOG_FORMAT", format),
             ("GATEWAY_BACKOFF", "1ms"),
@@ -216,6 +217,7 @@ async fn a_start_that_fails_for_whatever_reason_does_not_print_the_token() {
         let settings = [
             ("CHARTBREW_TOKEN", &*token),
             ("GATEWAY_LISTEN", "127.0.0.1:0"),
+            ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),
             ("GATEWAY_LOG", "trace"),
             (variable, value),
         ];

@@ -53,7 +53,7 @@ pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
     /// Reads a request whole. `None` at the end of the connection.
-    pub(crate) async fn read_request(&mut self) -> Option<String> {
+    pub(crate) async fn request(&mut self) -> Option<String> {
         let mut bytes = Vec::new();
         loop {
             let mut buffer = [0; 4096];
@@ -79,6 +79,13 @@ impl Peer {
     pub(crate) async fn write(&mut self, text: &str) {
         // The gateway may have hung up, which is its right.
         drop(self.0.write_all(text.as_bytes()).await);
+    }
+
+    /// Writes a whole answer. The headers end in a line break each.
+    pub(crate) async fn answer(&mut self, status: &str, headers: &str, body: &str) {
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n");
+        self.write(&(head + body)).await;
     }
 
     /// Ends the connection with a reset instead of a FIN.

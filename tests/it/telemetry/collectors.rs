@@ -57,7 +57,7 @@ async fn one_that_is_down() {
 #[tokio::test]
 async fn one_that_never_answers() {
     let silent = Raw::start(|mut peer, _| async move {
-        while peer.read_request().await.is_some() {}
+        while peer.request().await.is_some() {}
         std::future::pending::<()>().await;
     })
     .await;
@@ -68,9 +68,8 @@ async fn one_that_never_answers() {
 #[tokio::test]
 async fn one_that_refuses() {
     let refusing = Raw::start(|mut peer, _| async move {
-        while peer.read_request().await.is_some() {
-            peer.write("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno")
-                .await;
+        while peer.request().await.is_some() {
+            peer.answer("403 Forbidden", "", "no").await;
         }
     })
     .await;
