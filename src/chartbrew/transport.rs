@@ -5,32 +5,27 @@
 //! when it took a *reused* connection that proved dead before a byte was written, and creates
 //! never take one (see [`Transport`]).
 
-use std::{error::Error as StdError, fmt, time::Duration};
+mod answer;
+mod classify;
 
-use bytes::{Bytes, BytesMut};
+use std::fmt;
+
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, RETRY_AFTER},
+    HeaderMap, HeaderValue, Method,
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE},
 };
-use jiff::Timestamp;
 use reqwest::{
-    Body, Response,
+    Body,
     multipart::{Form, Part},
 };
 use url::Url;
 
-use super::{
-    Error, NotSent, Rejection, Settings, Token, Unknown,
-    types::{Files, Unreadable},
-};
+pub use self::answer::Answer;
+pub(super) use self::answer::Success;
+use self::classify::classify;
+use super::{Error, NotSent, Settings, Token, types::Files};
 use crate::telemetry::Attempt;
-
-/// Largest body of a refusal that is read: an ORM error repeats the request several times over.
-const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
-
-/// How long the body of a refusal is waited for. The status alone already says that nothing was
-/// done, so a body that drips must not turn a clear answer into an unclear one.
-const REFUSAL_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Two pools behind one door.
 ///
@@ -62,24 +57,6 @@ enum Payload<'a> {
     None,
     Json(Bytes),
     Files(&'a Files),
-}
-
-/// A whole answer of success, not read yet.
-#[derive(Debug)]
-pub(super) struct Success {
-    date: Option<Timestamp>,
-    /// It says that it is JSON.
-    is_json: bool,
-    body: Bytes,
-}
-
-/// What Chartbrew answered.
-#[derive(Clone, Debug)]
-pub struct Answer<T> {
-    /// The answer's content.
-    pub body: T,
-    /// When the server answered, by its own clock (`Date`, whole seconds).
-    pub date: Option<Timestamp>,
 }
 
 /// The client cannot be set up.
@@ -165,41 +142,7 @@ impl Transport {
         };
         let response = request.send().await.map_err(|error| classify(&error))?;
         attempt.answered(response.status().as_u16());
-        self.read(response, call.of_a_connection).await
-    }
-
-    async fn read(&self, response: Response, of_a_connection: bool) -> Result<Success, Error> {
-        let status = response.status();
-        let date = http_date(response.headers(), &DATE);
-        let is_json = says_json(response.headers());
-        match status.as_u16() {
-            200..=299 => {
-                let body = read_body(response, self.max_answer_bytes).await?;
-                Ok(Success {
-                    date,
-                    is_json,
-                    body,
-                })
-            }
-            code @ (502 | 504 | 520 | 524 | 599) => {
-                Err(Error::Unknown(Unknown::GatewayError(code)))
-            }
-            code @ 500.. if status != StatusCode::SERVICE_UNAVAILABLE => {
-                Err(Error::Unknown(Unknown::ServerError(code)))
-            }
-            code => {
-                let retry_after = retry_after(response.headers(), date);
-                let read = read_body(response, MAX_REFUSAL_BYTES);
-                let body = tokio::time::timeout(REFUSAL_BODY_TIMEOUT, read).await;
-                let body = body.ok().and_then(Result::ok).unwrap_or_default();
-                Err(Error::Rejected(Rejection::read(
-                    code,
-                    retry_after,
-                    &body,
-                    of_a_connection,
-                )))
-            }
-        }
+        answer::read(response, self.max_answer_bytes, call.of_a_connection).await
     }
 }
 
@@ -235,89 +178,6 @@ fn form(files: &Files) -> Form {
             .file_name(file.field);
         form.part(file.field, part)
     })
-}
-
-/// Reads a body up to a limit; what is beyond it is never taken from the socket.
-async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, Error> {
-    let announced = response.content_length();
-    if announced.is_some_and(|length| length > limit as u64) {
-        return Err(Error::Unknown(Unknown::TooLarge));
-    }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-        if body.len() + chunk.len() > limit {
-            return Err(Error::Unknown(Unknown::TooLarge));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-/// `NotSent` only where it is proven; everything else may have been read by somebody.
-fn classify(error: &reqwest::Error) -> Error {
-    if error.is_builder() {
-        return Error::NotSent(NotSent::Request);
-    }
-    if error.is_connect() {
-        return Error::NotSent(if error.is_dns() {
-            NotSent::Dns
-        } else if error.is_timeout() {
-            NotSent::ConnectTimeout
-        } else if caused_by::<rustls::Error>(error).is_some() {
-            NotSent::Tls
-        } else {
-            NotSent::Connect
-        });
-    }
-    // hyper gives a request back as "canceled" when the connection ended before it took it up.
-    if caused_by::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) {
-        return Error::NotSent(NotSent::Connect);
-    }
-    Error::Unknown(Unknown::NoAnswer)
-}
-
-/// The first cause of a type, also inside `io::Error`, which hides its content from `source`.
-fn caused_by<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .map(|inner| inner as &(dyn StdError + 'static))
-            .or_else(|| error.source());
-    }
-    None
-}
-
-fn says_json(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| {
-        kind.trim_start()
-            .to_ascii_lowercase()
-            .starts_with("application/json")
-    })
-}
-
-fn http_date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Timestamp> {
-    let text = headers.get(name)?.to_str().ok()?;
-    Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
-}
-
-/// Both forms of `Retry-After` (RFC 9110, 10.2.3). A date is held against the server's own
-/// clock where it gave one.
-fn retry_after(headers: &HeaderMap, now: Option<Timestamp>) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
-    }
-    let until = http_date(headers, &RETRY_AFTER)?;
-    let wait = until.duration_since(now.unwrap_or_else(Timestamp::now));
-    Some(Duration::try_from(wait).unwrap_or_default())
 }
 
 // === impl Call ===
@@ -368,50 +228,9 @@ impl fmt::Display for Call<'_> {
     }
 }
 
-// === impl Success ===
-
-impl Success {
-    /// Reads the answer's JSON.
-    pub(super) fn read<T>(
-        self,
-        from_json: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
-    ) -> Result<Answer<T>, Error> {
-        let unread = match self.is_json {
-            true => Unknown::Unreadable,
-            false => Unknown::NotJson,
-        };
-        let body = from_json(&self.body).map_err(|_| Error::Unknown(unread))?;
-        let date = self.date;
-        Ok(Answer { body, date })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(pairs: &[(http::HeaderName, &str)]) -> HeaderMap {
-        let value = |text: &str| HeaderValue::from_str(text).unwrap();
-        pairs.iter().map(|(n, v)| (n.clone(), value(v))).collect()
-    }
-
-    #[test]
-    fn retry_after_is_read_in_both_forms() {
-        let now = "2026-11-24T00:00:00Z".parse().ok();
-        let cases = [
-            ("7", Some(7)),
-            (" 0 ", Some(0)),
-            ("Tue, 24 Nov 2026 00:00:30 GMT", Some(30)),
-            ("Mon, 23 Nov 2026 00:00:30 GMT", Some(0)),
-            ("-1", None),
-            ("soon", None),
-            ("", None),
-        ];
-        for (text, seconds) in cases {
-            let found = retry_after(&headers(&[(RETRY_AFTER, text)]), now);
-            assert_eq!(found, seconds.map(Duration::from_secs), "{text:?}");
-        }
-    }
 
     #[test]
     fn a_base_keeps_its_path() {

@@ -37,8 +37,11 @@ pub enum Error {
     /// The server gave up on the request and nothing was found to be created.
     #[error("upstream failed with HTTP {status}")]
     UpstreamError {
-        /// What it answered.
+        /// What was answered.
         status: u16,
+        /// The server itself answered, so it is done; a proxy that gave up on it says nothing of
+        /// what it still does.
+        settled: bool,
     },
     /// Whatever answers is not Chartbrew's API.
     #[error("what answers is not Chartbrew's API")]
@@ -81,8 +84,7 @@ impl Error {
             | Self::Overloaded
             | Self::RequestIdReused
             | Self::Store(_) => true,
-            // A server that gave up by itself is done; one that a proxy gave up on may not be.
-            Self::UpstreamError { status } => !matches!(status, 502 | 504 | 520 | 524 | 599),
+            Self::UpstreamError { settled, .. } => *settled,
             // A refusal by whatever stands there; a 200 may have been Chartbrew's all the same.
             Self::NotTheApi { status } => *status != 200,
             Self::OutcomeUnknown { .. }

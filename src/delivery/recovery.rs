@@ -92,9 +92,15 @@ impl Job {
             (Search::Settled, Unknown::Unreadable | Unknown::NotJson) | (Search::NotTheApi, _) => {
                 Err(Error::NotTheApi { status: 200 })
             }
-            (Search::Settled, Unknown::ServerError(status)) => Err(Error::UpstreamError { status }),
+            (Search::Settled, Unknown::ServerError(status)) => Err(Error::UpstreamError {
+                status,
+                settled: true,
+            }),
             (Search::NotFound, Unknown::GatewayError(status)) if !cut_off => {
-                Err(Error::UpstreamError { status })
+                Err(Error::UpstreamError {
+                    status,
+                    settled: false,
+                })
             }
             (Search::NotFound | Search::Settled | Search::Blind, _) => Err(Error::OutcomeUnknown {
                 deadline_passed: cut_off,

@@ -144,7 +144,7 @@ impl Context<'_> {
                 "the gateway has as many calls under way as it may have; nothing was sent")
                 .retry_in(OVERLOADED_RETRY),
             OutcomeUnknown { deadline_passed } => self.unknown_row(*deadline_passed),
-            UpstreamError { status } => Row::new(Code::Internal, "UPSTREAM_ERROR",
+            UpstreamError { status, settled: _ } => Row::new(Code::Internal, "UPSTREAM_ERROR",
                 format!("Chartbrew answered HTTP {status} and nothing was found to be created"))
                 .upstream(*status),
             NotTheApi { status } => misconfigured_row(*status),

@@ -1,0 +1,44 @@
+//! What a failure of the HTTP client says of the outcome.
+
+use std::error::Error as StdError;
+
+use crate::chartbrew::{Error, NotSent, Unknown};
+
+/// `NotSent` only where it is proven; everything else may have been read by somebody.
+pub(super) fn classify(error: &reqwest::Error) -> Error {
+    if error.is_builder() {
+        return Error::NotSent(NotSent::Request);
+    }
+    if error.is_connect() {
+        return Error::NotSent(if error.is_dns() {
+            NotSent::Dns
+        } else if error.is_timeout() {
+            NotSent::ConnectTimeout
+        } else if caused_by::<rustls::Error>(error).is_some() {
+            NotSent::Tls
+        } else {
+            NotSent::Connect
+        });
+    }
+    // hyper gives a request back as "canceled" when the connection ended before it took it up.
+    if caused_by::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) {
+        return Error::NotSent(NotSent::Connect);
+    }
+    Error::Unknown(Unknown::NoAnswer)
+}
+
+/// The first cause of a type, also inside `io::Error`, which hides its content from `source`.
+fn caused_by<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .map(|inner| inner as &(dyn StdError + 'static))
+            .or_else(|| error.source());
+    }
+    None
+}
