@@ -10,6 +10,7 @@ mod convert;
 mod create;
 mod delivery;
 mod errors;
+mod fuzz;
 mod house;
 mod limits;
 mod outage;
