@@ -26,8 +26,11 @@ pub use self::{
 };
 use self::{
     transport::{Call, Transport},
-    types::{Connection, ConnectionList, Files},
+    types::{Connection, ConnectionList, File},
 };
+
+/// An upload takes no longer than this once it is sent: Chartbrew either answers at once or never.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How the client reaches Chartbrew.
 #[derive(Clone, Debug)]
@@ -105,6 +108,12 @@ impl Token {
         self.header.clone()
     }
 
+    /// Tells tokens apart without showing them.
+    #[must_use]
+    pub fn hash(&self, hasher: &impl std::hash::BuildHasher) -> u64 {
+        hasher.hash_one(self.secret.expose_secret())
+    }
+
     /// Whether both are the same token.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
@@ -179,24 +188,28 @@ impl Client {
             .read(Connection::from_json)
     }
 
-    /// `POST /team/{team}/connections/{id}/files`: uploads files to an existing connection and
-    /// returns its row. Each file has at most 1,048,576 bytes; a larger one crashes Chartbrew.
+    /// `POST /team/{team}/connections/{id}/files`: uploads one file to an existing connection and
+    /// returns its row. At most 1,048,576 bytes; a larger one crashes Chartbrew.
     ///
     /// # Errors
-    /// See [`Error`]; safe to repeat, since a file replaces the one before it.
+    /// See [`Error`]; [`Unknown::NoAnswer`] if there was none 15 s after it was sent: there never
+    /// will be. A file replaces the one before it, so repeating is safe for the connection; but
+    /// every upload that hangs brings Chartbrew closer to its end.
     pub async fn upload(
         &self,
         token: &Token,
         team: i32,
         id: i32,
-        files: &Files,
+        file: &File,
     ) -> Result<Answer<Connection>, Error> {
         let path = format!("team/{team}/connections/{id}/files");
-        let call = Call::files(path, FILES, files).of_a_connection();
-        self.transport
-            .send(token, call)
-            .await?
-            .read(Connection::from_json)
+        let call = Call::file(path, FILES, file).of_a_connection();
+        let sent = self.transport.send(token, call);
+        let limit = transport::sending_takes(file) + UPLOAD_TIMEOUT;
+        match tokio::time::timeout(limit, sent).await {
+            Ok(answer) => answer?.read(Connection::from_json),
+            Err(_) => Err(Error::Unknown(Unknown::NoAnswer)),
+        }
     }
 }
 

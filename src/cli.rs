@@ -15,7 +15,7 @@ use chartbrew_gateway::{
     shutdown::Signals,
     telemetry::{self, Logs},
 };
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -47,6 +47,18 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line. Help shows no value that was set: it may be a secret, also in a
+    /// variable that is not meant for one.
+    pub(crate) fn read() -> Self {
+        let matches = Self::without_values().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    fn without_values() -> clap::Command {
+        let hidden = |command: clap::Command| command.mut_args(|arg| arg.hide_env_values(true));
+        Self::command().mut_subcommands(hidden)
+    }
+
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Serve(args) => {

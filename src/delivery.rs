@@ -21,6 +21,7 @@ mod create;
 mod deadline;
 mod error;
 mod files;
+mod lists;
 mod recovery;
 pub mod request_id;
 mod retry;
@@ -28,7 +29,7 @@ mod twins;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -47,6 +48,7 @@ pub use self::{
 };
 use self::{
     breaker::Breaker,
+    lists::Lists,
     request_id::{Identity, Key, Store},
     twins::Twins,
 };
@@ -157,6 +159,7 @@ struct Shared {
     in_flight: Arc<Semaphore>,
     store: Store,
     twins: Arc<Twins>,
+    lists: Lists,
     tasks: TaskTracker,
     /// Ends the attempts whose outcome nobody can ask for.
     stopping: CancellationToken,
@@ -173,6 +176,8 @@ struct Job {
     /// Marks the rows that are this call's: the identity's key, or one like no other.
     owner: Key,
     attempts: AtomicU32,
+    /// The connection, once it is known.
+    created: OnceLock<i32>,
     _permit: OwnedSemaphorePermit,
     _in_flight: InFlight,
 }
@@ -195,6 +200,7 @@ impl Delivery {
             in_flight: Arc::new(Semaphore::new(settings.max_in_flight)),
             store,
             twins: Arc::default(),
+            lists: Lists::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             client,
@@ -226,6 +232,7 @@ impl Delivery {
             identity,
             create,
             attempts: AtomicU32::new(0),
+            created: OnceLock::new(),
             _permit: permit,
             _in_flight: InFlight::begin(),
         });

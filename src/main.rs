@@ -4,11 +4,8 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    cli.run().unwrap_or_else(|error| {
+    cli::Cli::read().run().unwrap_or_else(|error| {
         // For people and supervisors alike: one line a problem, on stderr, before any log.
         for line in error.to_string().lines() {
             eprintln!("chartbrew-gateway: {line}");

@@ -56,6 +56,9 @@ pub enum Unknown {
     NotJson,
     /// The answer is larger than what is read. It said success.
     TooLarge,
+    /// Chartbrew lost its own database while a statement was under way, and answered 400. The
+    /// statement may have been executed.
+    StoreLost,
     /// The server has given up on the request: 500 and its like.
     ServerError(u16),
     /// Somebody before the server has given up waiting; the server may still be at it: 502, 504.
@@ -96,7 +99,7 @@ impl Unknown {
     pub fn is_settled(self) -> bool {
         match self {
             Self::Unreadable | Self::NotJson | Self::TooLarge | Self::ServerError(_) => true,
-            Self::NoAnswer | Self::GatewayError(_) => false,
+            Self::NoAnswer | Self::StoreLost | Self::GatewayError(_) => false,
         }
     }
 }
@@ -107,6 +110,7 @@ impl fmt::Display for Unknown {
             Self::NoAnswer => f.write_str("no whole answer came"),
             Self::Unreadable => f.write_str("the answer is not the JSON expected"),
             Self::NotJson => f.write_str("the answer is not JSON"),
+            Self::StoreLost => f.write_str("Chartbrew lost its database meanwhile"),
             Self::TooLarge => f.write_str("the answer is larger than the limit"),
             Self::ServerError(status) | Self::GatewayError(status) => {
                 write!(f, "the answer was HTTP {status}")
@@ -137,6 +141,7 @@ impl Error {
             Self::Rejected(_) => "rejected",
             Self::Unknown(Unknown::NoAnswer) => "no_answer",
             Self::Unknown(Unknown::Unreadable | Unknown::NotJson) => "unreadable",
+            Self::Unknown(Unknown::StoreLost) => "store_lost",
             Self::Unknown(Unknown::TooLarge) => "too_large",
             Self::Unknown(Unknown::ServerError(_) | Unknown::GatewayError(_)) => "server_error",
         }
@@ -151,6 +156,7 @@ impl Error {
             }
             Self::Rejected(rejection) => rejection.http_status(),
             Self::Unknown(Unknown::Unreadable | Unknown::NotJson | Unknown::TooLarge) => Some(200),
+            Self::Unknown(Unknown::StoreLost) => Some(400),
             Self::NotSent(_) | Self::Unknown(Unknown::NoAnswer) => None,
         }
     }

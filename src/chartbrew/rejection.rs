@@ -2,6 +2,8 @@
 
 mod read;
 
+pub(super) use self::read::leaves_open;
+
 use std::{fmt, time::Duration};
 
 /// A complete answer by which the server says that it did not do what was asked.

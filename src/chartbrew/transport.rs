@@ -7,6 +7,7 @@
 
 mod answer;
 mod classify;
+mod upload;
 
 use std::fmt;
 
@@ -15,16 +16,12 @@ use http::{
     HeaderMap, HeaderValue, Method,
     header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE},
 };
-use reqwest::{
-    Body,
-    multipart::{Form, Part},
-};
 use url::Url;
 
 pub use self::answer::Answer;
-pub(super) use self::answer::Success;
 use self::classify::classify;
-use super::{Error, NotSent, Settings, Token, types::Files};
+pub(super) use self::{answer::Success, upload::sending_takes};
+use super::{Error, NotSent, Settings, Token, types::File};
 use crate::telemetry::Attempt;
 
 /// Two pools behind one door.
@@ -32,8 +29,8 @@ use crate::telemetry::Attempt;
 /// A create goes out on a connection of its own. A reused one may just be being closed by the
 /// server when the request is written onto it, and then nobody can tell whether it was read
 /// (hyper issue 2136). On a fresh one, failing to connect means not sent, and the price, one
-/// round trip, is small against a call that dials a database. All other calls are safe to repeat
-/// and share pooled connections.
+/// round trip, is small against a call that dials a database. So does an upload, which is streamed
+/// and cannot be sent again. All other calls are safe to repeat and share pooled connections.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     fresh: reqwest::Client,
@@ -56,7 +53,7 @@ pub(super) struct Call<'a> {
 enum Payload<'a> {
     None,
     Json(Bytes),
-    Files(&'a Files),
+    File(&'a File),
 }
 
 /// The client cannot be set up.
@@ -127,8 +124,8 @@ impl Transport {
         let mut trace = HeaderMap::new();
         attempt.write_to(&mut trace);
         let client = match call.body {
-            Payload::Json(_) => &self.fresh,
-            Payload::None | Payload::Files(_) => &self.pooled,
+            Payload::Json(_) | Payload::File(_) => &self.fresh,
+            Payload::None => &self.pooled,
         };
         let request = client
             .request(call.method, url)
@@ -138,7 +135,7 @@ impl Transport {
         let request = match call.body {
             Payload::None => request,
             Payload::Json(json) => request.header(CONTENT_TYPE, "application/json").body(json),
-            Payload::Files(files) => request.multipart(form(files)),
+            Payload::File(file) => request.multipart(upload::form(file)),
         };
         let response = request.send().await.map_err(|error| classify(&error))?;
         attempt.answered(response.status().as_u16());
@@ -170,16 +167,6 @@ fn base_url(url: &Url) -> Result<Url, InvalidClient> {
     Ok(base)
 }
 
-fn form(files: &Files) -> Form {
-    files.iter().fold(Form::new(), |form, file| {
-        let length = file.bytes.len() as u64;
-        let part = Part::stream_with_length(Body::from(file.bytes), length)
-            // Without a file name, Chartbrew takes the part for a text field and ignores it.
-            .file_name(file.field);
-        form.part(file.field, part)
-    })
-}
-
 // === impl Call ===
 
 impl<'a> Call<'a> {
@@ -191,8 +178,8 @@ impl<'a> Call<'a> {
         Self::new(method, path, template, Payload::Json(json))
     }
 
-    pub(super) fn files(path: String, template: &'static str, files: &'a Files) -> Self {
-        Self::new(Method::POST, path, template, Payload::Files(files))
+    pub(super) fn file(path: String, template: &'static str, file: &'a File) -> Self {
+        Self::new(Method::POST, path, template, Payload::File(file))
     }
 
     fn method_name(&self) -> &'static str {

@@ -25,7 +25,6 @@ pub struct Args {
     /// A Chartbrew token of the gateway's own. Unset: each caller's token is forwarded. With it
     /// the gateway listens on loopback only, since it does not authenticate callers.
     #[arg(long, env = "CHARTBREW_TOKEN", value_name = "TOKEN", help_heading = UPSTREAM)]
-    #[arg(hide_env_values = true)]
     pub(super) chartbrew_token: Option<String>,
 
     /// A file that holds that token, in place of CHARTBREW_TOKEN.

@@ -12,7 +12,7 @@ use super::{
     retry::{Found, retry_cause},
 };
 use crate::{
-    chartbrew::{Unknown, types::Connection},
+    chartbrew::{self, Unknown, types::Connection},
     telemetry::{self, Event},
 };
 
@@ -31,7 +31,14 @@ impl Job {
     ) -> Result<Found, Error> {
         let deadline = self.caller.deadline.instant();
         let answer = timeout_at(deadline, self.claim_and_work(identity)).await;
-        answer.unwrap_or_else(|_| Err(self.outcome_unknown()))
+        answer.unwrap_or_else(|_| match self.created.get() {
+            // Only the files are not there yet.
+            Some(id) => Err(Error::FilesNotUploaded {
+                connection_id: *id,
+                cause: Box::new(chartbrew::Error::Unknown(Unknown::NoAnswer)),
+            }),
+            None => Err(self.outcome_unknown()),
+        })
     }
 
     async fn claim_and_work(self: &Arc<Self>, identity: &Identity) -> Result<Found, Error> {

@@ -33,6 +33,9 @@ pub enum Error {
     OutcomeUnknown {
         /// The caller's deadline ended the search.
         deadline_passed: bool,
+        /// It was sent so long ago that it would be there by now: asking again will hardly tell
+        /// more.
+        long_ago: bool,
     },
     /// The server gave up on the request and nothing was found to be created.
     #[error("upstream failed with HTTP {status}")]

@@ -1,19 +1,20 @@
-//! Uploads the files that came with a create, once the connection exists.
+//! Uploads the files that came with a create, once the connection exists: one after the other.
 //!
-//! An upload is safe to repeat: a file takes the place of the one before it.
+//! An upload is safe to repeat: a file takes the place of the one before it. One that was not
+//! answered is not repeated all the same, since Chartbrew would not answer the next one either.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::{Error, Job};
 use crate::{
-    chartbrew::{self, Unknown, types::Connection},
+    chartbrew::{
+        self, Unknown,
+        types::{Connection, File},
+    },
     telemetry,
 };
-
-/// One upload takes no longer than this: Chartbrew either answers at once or never.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Job {
     /// Uploads the files, if there are any, and returns the row as it is then.
@@ -22,31 +23,33 @@ impl Job {
         created: Box<Connection>,
         patience: Instant,
     ) -> Result<Box<Connection>, Error> {
-        if self.create.files.is_empty() {
-            return Ok(created);
+        self.created.get_or_init(|| created.id);
+        let mut row = created;
+        for file in self.create.files.iter() {
+            row = Box::new(self.upload_one(row.id, &file, patience).await?);
         }
-        let row = self.upload_to(created.id, patience).await?;
-        Ok(Box::new(row))
+        Ok(row)
     }
 
-    async fn upload_to(&self, id: i32, patience: Instant) -> Result<Connection, Error> {
+    async fn upload_one(
+        &self,
+        id: i32,
+        file: &File,
+        patience: Instant,
+    ) -> Result<Connection, Error> {
         let settings = &self.shared.settings;
         let (token, team) = (&self.caller.token, self.create.team);
         let mut attempt = 1;
         loop {
-            let until = patience.min(Instant::now() + UPLOAD_TIMEOUT);
-            let upload = self
-                .shared
-                .client
-                .upload(token, team, id, &self.create.files);
+            let upload = self.shared.client.upload(token, team, id, file);
             let upload = telemetry::resent(attempt - 1, upload);
-            let error = match timeout_at(until, upload).await {
+            let error = match timeout_at(patience, upload).await {
                 Ok(Ok(answer)) => return Ok(answer.body),
                 Ok(Err(error)) => error,
                 Err(_) => chartbrew::Error::Unknown(Unknown::NoAnswer),
             };
-            let again = attempt < settings.attempts && error.may_pass();
             let wait = settings.backoff.wait(attempt, fastrand::f64());
+            let again = attempt < settings.attempts && is_worth_repeating(&error);
             let in_time = Instant::now() + wait < patience;
             if !(again && in_time && self.may_retry(attempt, &error, wait)) {
                 return Err(Error::FilesNotUploaded {
@@ -58,4 +61,8 @@ impl Job {
             attempt += 1;
         }
     }
+}
+
+fn is_worth_repeating(error: &chartbrew::Error) -> bool {
+    error.may_pass() && !matches!(error, chartbrew::Error::Unknown(Unknown::NoAnswer))
 }

@@ -33,6 +33,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What the last look needs before the time is over.
 const LAST_LOOK: Duration = Duration::from_millis(100);
+/// No create takes longer: a silent ClickHouse host was given up after 60 s, a silent PostgreSQL
+/// host within a few minutes.
+const LONGEST_WORK: Duration = Duration::from_secs(10 * 60);
 /// Looks in a row at what a server created that is done with the request.
 const LOOKS_WHEN_SETTLED: u32 = 2;
 
@@ -102,8 +105,15 @@ impl Job {
                     settled: false,
                 })
             }
+            (Search::NotFound | Search::Settled, _) if sent.is_long_ago() => {
+                Err(Error::OutcomeUnknown {
+                    deadline_passed: false,
+                    long_ago: true,
+                })
+            }
             (Search::NotFound | Search::Settled | Search::Blind, _) => Err(Error::OutcomeUnknown {
                 deadline_passed: cut_off,
+                long_ago: false,
             }),
             (Search::Ambiguous, _) => Err(self.outcome_unknown()),
         }
@@ -131,7 +141,7 @@ impl Job {
                 Look::NotTheApi | Look::Failed => seen = 0,
                 Look::None => seen += 1,
             }
-            if sent.cause.is_settled() && seen >= LOOKS_WHEN_SETTLED {
+            if sent.is_settled() && seen >= LOOKS_WHEN_SETTLED {
                 return Search::Settled;
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -150,17 +160,18 @@ impl Job {
 
     async fn look(&self, alone: &Alone, began: Instant) -> Look {
         let (token, team) = (&self.caller.token, self.create.team);
-        let list = match self.shared.client.list(token, team).await {
+        let looking = self.shared.lists.look(&self.shared.client, token, team);
+        let list = match looking.await {
             Ok(list) => list,
             Err(error) => return cannot_look(&error),
         };
         let since = began_by_the_servers_clock(&list, began);
         let mut candidates = Vec::new();
-        for row in list.body.rows {
+        for row in &list.body.rows {
             if row.created_at.is_none_or(|created| created < since) {
                 continue;
             }
-            match self.create.body.likeness(&row, View::List) {
+            match self.create.body.likeness(row, View::List) {
                 Likeness::Same => {}
                 Likeness::Different => continue,
                 Likeness::Unclear => return Look::Ambiguous,
@@ -175,7 +186,7 @@ impl Job {
     }
 
     /// Reads a row by itself: it then shows its password and its schema.
-    async fn read_candidate(&self, row: Connection) -> Candidate {
+    async fn read_candidate(&self, row: &Connection) -> Candidate {
         let (token, team) = (&self.caller.token, self.create.team);
         match self.shared.client.get(token, team, row.id).await {
             Ok(answer) => match self.create.body.likeness(&answer.body, View::Single) {
@@ -183,7 +194,9 @@ impl Job {
                 Likeness::Different | Likeness::Unclear => Candidate::Different,
             },
             // Its schema is over the limit: the row as listed is all there is to show.
-            Err(chartbrew::Error::Unknown(Unknown::TooLarge)) => Candidate::Same(Box::new(row)),
+            Err(chartbrew::Error::Unknown(Unknown::TooLarge)) => {
+                Candidate::Same(Box::new(row.clone()))
+            }
             Err(chartbrew::Error::Rejected(Rejection::ConnectionNotFound)) => Candidate::Different,
             Err(_) => Candidate::Unreadable,
         }
@@ -241,6 +254,19 @@ fn cannot_look(error: &chartbrew::Error) -> Look {
         chartbrew::Error::Rejected(_)
         | chartbrew::Error::NotSent(_)
         | chartbrew::Error::Unknown(_) => Look::Failed,
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    fn is_long_ago(&self) -> bool {
+        self.began.elapsed() > LONGEST_WORK
+    }
+
+    /// Whether what there is to be found can already be seen.
+    fn is_settled(&self) -> bool {
+        self.cause.is_settled() || self.is_long_ago()
     }
 }
 

@@ -136,6 +136,7 @@ impl Job {
     pub(super) fn outcome_unknown(&self) -> Error {
         Error::OutcomeUnknown {
             deadline_passed: self.caller.deadline.has_passed(),
+            long_ago: false,
         }
     }
 

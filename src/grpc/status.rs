@@ -143,7 +143,7 @@ impl Context<'_> {
             Overloaded => Row::new(Code::ResourceExhausted, "OVERLOADED",
                 "the gateway has as many calls under way as it may have; nothing was sent")
                 .retry_in(OVERLOADED_RETRY),
-            OutcomeUnknown { deadline_passed } => self.unknown_row(*deadline_passed),
+            OutcomeUnknown { deadline_passed, long_ago } => self.unknown_row(*deadline_passed, *long_ago),
             UpstreamError { status, settled: _ } => Row::new(Code::Internal, "UPSTREAM_ERROR",
                 format!("Chartbrew answered HTTP {status} and nothing was found to be created"))
                 .upstream(*status),
@@ -180,8 +180,9 @@ impl Context<'_> {
                 "Chartbrew, or a proxy before it, refused the request as too large"),
             Fields(fields) => fields_row(fields),
             Unexplained(status) => Row::new(Code::FailedPrecondition, "REJECTED_BY_CHARTBREW",
-                format!("Chartbrew answered HTTP {status} without saying why; for jira and \
-                    stripeOfficial it does so when it cannot reach their service")),
+                format!("Chartbrew answered HTTP {status} without saying why; it does so when a \
+                    source's settings do not do: jira needs an atlassian.net host, a user and a token, \
+                    stripeOfficial a key that Stripe accepts")),
             SourceDisabled => Row::new(Code::FailedPrecondition, "SOURCE_DISABLED",
                 "this connection type is switched off on the Chartbrew server"),
             StoreUnavailable => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
@@ -198,12 +199,16 @@ impl Context<'_> {
         }
     }
 
-    fn unknown_row(&self, deadline_passed: bool) -> Row {
+    fn unknown_row(&self, deadline_passed: bool, long_ago: bool) -> Row {
         let (code, why) = match deadline_passed {
             true => (Code::DeadlineExceeded, "the deadline passed"),
             false => (Code::Unknown, "the answer was lost"),
         };
         let next = match self.request_id {
+            Some(_) if long_ago => {
+                "it was sent more than ten minutes ago and is not there, so it was most likely \
+                 never created: look for it in the team's connections, then use a new request_id"
+            }
             Some(_) => "repeat the call with the same request_id and request to learn the outcome",
             None => {
                 "look for it in the team's connections before creating it again; a request_id \
@@ -216,6 +221,7 @@ impl Context<'_> {
         );
         let row = Row::new(code, "OUTCOME_UNKNOWN", message).with("team_id", self.team());
         match self.request_id {
+            Some(id) if long_ago => row.with("request_id", id),
             Some(id) => row.with("request_id", id).retry_in(UNKNOWN_RETRY),
             None => row,
         }

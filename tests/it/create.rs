@@ -351,3 +351,25 @@ async fn an_attempt_that_nobody_can_ask_for_does_not_hold_up_the_end() {
     gateway.stop();
     assert!(gateway.stopped().await);
 }
+
+#[tokio::test]
+async fn with_a_request_id_too_a_late_upload_says_that_the_connection_exists() {
+    let sandbox = sandbox().await;
+    sandbox.script([Fault::files().silent()]);
+    let gateway = gateway(&sandbox.url()).start().await;
+    let files = ConnectionFiles {
+        ssl_ca: Some("CA".into()),
+        ..ConnectionFiles::default()
+    };
+    let mut request = authorized(CreateRequest {
+        files: Some(files),
+        ..with_id("m")
+    });
+    request.set_timeout(Duration::from_secs(1));
+    let failed = failure(gateway.client.clone().create(request).await);
+    assert_eq!(
+        (failed.code, &*failed.reason),
+        (Code::FailedPrecondition, "FILES_NOT_UPLOADED")
+    );
+    assert_eq!(failed.metadata("connection_id"), Some("1"));
+}

@@ -4,14 +4,14 @@ use std::{fmt::Write, time::Duration};
 
 use chartbrew_gateway::{
     proto::{CreateRequest, CreateResponse},
-    sandbox::{Fault, Handle},
+    sandbox::{Fault, Gate, Handle, Seen},
 };
 use futures_util::{StreamExt, future::join_all, stream};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 
 use crate::support::{
-    gateway::{Gateway, authorized, gateway, minimal, sandbox, trailer, with_id},
+    gateway::{Gateway, authorized, failure, gateway, minimal, sandbox, trailer, with_id},
     raw::{Cut, closes_when_idle, proxy},
 };
 
@@ -20,6 +20,10 @@ const WINDOW: Duration = Duration::from_millis(1_500);
 
 /// Sequential creates before an upstream that closes idle connections at random moments.
 const RACES: usize = 10_000;
+
+/// What Chartbrew answers when its database goes away in the middle of the INSERT, stored or not.
+const LOST: &str =
+    r#"{"name":"SequelizeDatabaseError","parent":{"code":"ECONNRESET","fatal":true}}"#;
 
 /// How a creation is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +59,8 @@ fn troubles() -> Vec<(&'static str, Trouble)> {
         ("503 for ever", fault(create().status(503).forever())),
         ("429 once", fault(create().status(429).header("retry-after", "0"))),
         ("400", fault(create().body(400, "application/json", "{}"))),
+        ("400, the database was lost", fault(create().body(400, "application/json", LOST))),
+        ("400 after storing, the same", fault(create().store_then_body(400, "application/json", LOST))),
         ("500, nothing stored", fault(create().status(500))),
         ("500 after storing", fault(create().store_then_body(500, "text/html", "x"))),
         ("502 after storing", fault(create().store_then_body(502, "text/html", "x"))),
@@ -417,4 +423,55 @@ async fn an_upstream_that_closes_idle_connections_at_any_moment_costs_nothing() 
         assert!(matches!(told(&answer), Told::Created(_)), "{n}: {answer:?}");
     }
     assert_eq!(sandbox.rows(1).len(), RACES);
+}
+
+#[tokio::test]
+async fn recoveries_of_a_team_share_its_list() {
+    const LOST_AT_ONCE: usize = 40;
+    let sandbox = sandbox().await;
+    let gate = Gate::new();
+    let fault = Fault::create()
+        .hold_after_storing(&gate)
+        .drop_after_storing();
+    sandbox.script([fault.times(LOST_AT_ONCE.try_into().unwrap())]);
+    let gateway = gateway(&sandbox.url()).start().await;
+    let calls = (0..LOST_AT_ONCE).map(|n| gateway.create(minimal(&n.to_string())));
+    let all_lost = async {
+        sandbox.stored(LOST_AT_ONCE).await;
+        gate.open();
+    };
+    let (answers, ()) = tokio::join!(join_all(calls.collect::<Vec<_>>()), all_lost);
+    for answer in &answers {
+        assert!(matches!(told(answer), Told::Created(_)), "{answer:?}");
+    }
+    let seen = sandbox.requests();
+    let is_list = |seen: &&Seen| seen.method == "GET" && seen.path.ends_with("/connections");
+    let lists = seen.iter().filter(is_list).count();
+    assert!(lists <= LOST_AT_ONCE / 4, "{lists} lists");
+}
+
+#[tokio::test]
+async fn a_request_that_was_lost_long_ago_is_not_asked_for_for_ever() {
+    let sandbox = sandbox().await;
+    sandbox.script([Fault::create().drop_before_storing()]);
+    let gateway = gateway(&sandbox.url()).with(|s| s.delivery.recovery_window = WINDOW);
+    let gateway = gateway.start().await;
+    let request = with_id("m");
+    let lost = failure(gateway.create(request.clone()).await);
+    assert!(lost.has_retry_info());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11 * 60)).await;
+    tokio::time::resume();
+    let still = failure(gateway.create(request).await);
+    assert_eq!(
+        (still.code, &*still.reason),
+        (Code::Unknown, "OUTCOME_UNKNOWN")
+    );
+    assert!(!still.has_retry_info());
+    assert!(
+        still.status.message().contains("new request_id"),
+        "{}",
+        still.status.message()
+    );
+    assert!(sandbox.rows(1).is_empty());
 }

@@ -10,28 +10,18 @@ use std::{
     time::Duration,
 };
 
-use chartbrew_gateway::delivery::BreakerSettings;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tonic::Code;
 
 use crate::support::{
-    gateway::{gateway, minimal, sandbox},
+    gateway::{authorized, minimal, sandbox},
+    process::Process,
     raw::Raw,
 };
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
-
-/// Resident memory of this process, in KiB.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,15 +52,13 @@ async fn an_outage_costs_refusals_and_little_else() {
         }
     })
     .await;
-    let gateway = gateway(&upstream.url)
-        .with(|s| {
-            s.delivery.breaker = BreakerSettings {
-                probe_after,
-                ..s.delivery.breaker
-            }
-        })
-        .start()
-        .await;
+    let probe = format!("{}ms", probe_after.as_millis());
+    let settings = [
+        ("GATEWAY_CIRCUIT_PROBE", &*probe),
+        ("GATEWAY_LOG", "off,chartbrew_gateway::cli=info"),
+    ];
+    let gateway = Process::start(&upstream.url, &settings).await;
+    let create = |name| gateway.create(authorized(minimal(name)));
 
     let mut ticks = interval(Duration::from_secs(1) / u32::try_from(rate).unwrap());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -79,13 +67,13 @@ async fn an_outage_costs_refusals_and_little_else() {
     let (mut answered, mut memory_early) = (0_u64, None);
     for sent in 0..total {
         ticks.tick().await;
-        calls.push(gateway.create(minimal("m")));
+        calls.push(create("m"));
         while let Some(Some(answer)) = futures_util::FutureExt::now_or_never(calls.next()) {
             assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
             answered += 1;
         }
         if sent == total / 4 {
-            memory_early = Some(resident());
+            memory_early = Some(gateway.resident());
         }
     }
     while let Some(answer) = calls.next().await {
@@ -98,7 +86,7 @@ async fn an_outage_costs_refusals_and_little_else() {
     let probes = usize::try_from(seconds).unwrap() * 1000
         / usize::try_from(probe_after.as_millis()).unwrap();
     let reached = reached.load(Ordering::SeqCst);
-    let grown = resident().saturating_sub(memory_early.unwrap());
+    let grown = gateway.resident().saturating_sub(memory_early.unwrap());
     eprintln!("{total} calls, {reached} attempts reached it, memory grew by {grown} KiB");
     assert!(
         reached <= 10 + 2 * (probes + 1),
@@ -110,7 +98,7 @@ async fn an_outage_costs_refusals_and_little_else() {
     down.store(false, Ordering::SeqCst);
     let back = Instant::now();
     let first = loop {
-        match gateway.create(minimal("back")).await {
+        match create("back").await {
             Ok(_) => break back.elapsed(),
             Err(status) => assert_eq!(status.code(), Code::Unavailable),
         }
@@ -119,6 +107,6 @@ async fn an_outage_costs_refusals_and_little_else() {
     eprintln!("the first success came after {first:?}");
     assert!(first < probe_after * 2, "{first:?}");
     for _ in 0..10 {
-        gateway.create(minimal("closed again")).await.unwrap();
+        create("closed again").await.unwrap();
     }
 }

@@ -42,7 +42,12 @@ struct Parent<'a> {
     code: Text<'a>,
     #[serde(rename = "sqlMessage", borrow)]
     message: Text<'a>,
+    fatal: Flag,
 }
+
+/// `true`, or anything else, which counts as false.
+#[derive(Debug, Default)]
+struct Flag(bool);
 
 /// A text, or anything else, which counts as an empty one.
 #[derive(Debug, Default)]
@@ -72,6 +77,18 @@ const STORE_UNAVAILABLE: [&str; 8] = [
     "SequelizeInvalidConnectionError",
 ];
 
+/// Codes of a connection that was lost, in the words of Node and of the database drivers.
+const LOST: [&str; 8] = [
+    "ECONNRESET",
+    "ECONNABORTED",
+    "EPIPE",
+    "ETIMEDOUT",
+    "PROTOCOL_CONNECTION_LOST",
+    "PROTOCOL_SEQUENCE_TIMEOUT",
+    "ER_SERVER_SHUTDOWN",
+    "ER_CONNECTION_KILLED",
+];
+
 const NO_SUCH_USER: &str = "Could not process the request. Please try again.";
 
 impl Rejection {
@@ -97,6 +114,25 @@ impl Rejection {
             _ => Self::Unexplained(status),
         }
     }
+}
+
+/// Whether a 400 leaves open if anything was stored: Chartbrew lost its database while a statement
+/// was under way, and the statement may have been executed all the same. (Measured: an INSERT
+/// whose reply is cut off is answered with 400 `SequelizeDatabaseError`, and the row is there.)
+pub(in crate::chartbrew) fn leaves_open(body: &[u8]) -> bool {
+    let Ok(body) = serde_json::from_slice::<Body<'_>>(body) else {
+        return false;
+    };
+    let parent = body.parent.as_ref();
+    let code = parent.map_or(body.code.as_str(), |parent| parent.code.as_str());
+    let fatal = parent.is_some_and(|parent| parent.fatal.0);
+    let reached = !STORE_UNAVAILABLE.iter().any(|name| body.name.is(name));
+    reached && (fatal || LOST.contains(&code) || is_a_lost_sqlstate(code))
+}
+
+/// PostgreSQL's classes "connection exception" and "operator intervention".
+fn is_a_lost_sqlstate(code: &str) -> bool {
+    code.len() == 5 && (code.starts_with("08") || code.starts_with("57P"))
 }
 
 fn read_400(status: u16, body: &[u8]) -> Rejection {
@@ -178,6 +214,23 @@ impl Parent<'_> {
 fn field(name: &str, problem: Problem) -> Option<FieldError> {
     let field = names::MODELLED.iter().find(|known| **known == name)?;
     Some(FieldError { field, problem })
+}
+
+// === impl Flag ===
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Any {
+            Bool(bool),
+            Other(serde::de::IgnoredAny),
+        }
+        Ok(Self(match Any::deserialize(deserializer)? {
+            Any::Bool(flag) => flag,
+            Any::Other(_) => false,
+        }))
+    }
 }
 
 // === impl Text ===
@@ -304,6 +357,34 @@ mod tests {
         for body in cases {
             let read = Rejection::read(400, None, body.as_bytes(), false);
             assert_eq!(read, Rejection::Unexplained(400), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_database_that_was_lost_leaves_the_outcome_open() {
+        let of = |name: &str, code: &str, fatal: &str| {
+            format!(r#"{{"name":"{name}","parent":{{"code":"{code}","fatal":{fatal}}}}}"#)
+        };
+        let database = "SequelizeDatabaseError";
+        let cases = [
+            (of(database, "ECONNRESET", "true"), true),
+            (of(database, "PROTOCOL_CONNECTION_LOST", "true"), true),
+            (of(database, "SOMETHING_NEW", "true"), true),
+            (of(database, "ETIMEDOUT", "null"), true),
+            (of(database, "57P01", "{}"), true),
+            (of(database, "08006", "false"), true),
+            (r#"{"code":"ECONNRESET"}"#.to_owned(), true),
+            (of(database, "ER_DATA_TOO_LONG", "false"), false),
+            (of(database, "22001", "false"), false),
+            (
+                of("SequelizeConnectionRefusedError", "ECONNREFUSED", "true"),
+                false,
+            ),
+            ("{}".to_owned(), false),
+            ("<html>".to_owned(), false),
+        ];
+        for (body, open) in cases {
+            assert_eq!(leaves_open(body.as_bytes()), open, "{body}");
         }
     }
 

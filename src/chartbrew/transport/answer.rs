@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use reqwest::Response;
 
 use super::classify::classify;
-use crate::chartbrew::{Error, Rejection, Unknown, types::Unreadable};
+use crate::chartbrew::{Error, Rejection, Unknown, rejection, types::Unreadable};
 
 /// Largest body of a refusal that is read: an ORM error repeats the request several times over.
 const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
 
 /// How long the body of a refusal is waited for. The status alone already says that nothing was
 /// done, so a body that drips must not turn a clear answer into an unclear one.
-const REFUSAL_BODY_TIMEOUT: Duration = Duration::from_secs(2);
+const REFUSAL_BODY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A whole answer of success, not read yet.
 #[derive(Debug)]
@@ -59,6 +59,15 @@ pub(super) async fn read(
         code @ (502 | 504 | 520 | 524 | 599) => Err(Error::Unknown(Unknown::GatewayError(code))),
         code @ 500.. if status != StatusCode::SERVICE_UNAVAILABLE => {
             Err(Error::Unknown(Unknown::ServerError(code)))
+        }
+        // Alone among the refusals a 400 says nothing before its body is read.
+        400 => {
+            let body = read_body(response, MAX_REFUSAL_BYTES).await?;
+            if rejection::leaves_open(&body) {
+                return Err(Error::Unknown(Unknown::StoreLost));
+            }
+            let rejection = Rejection::read(400, None, &body, of_a_connection);
+            Err(Error::Rejected(rejection))
         }
         code => {
             let retry_after = retry_after(response.headers(), date);

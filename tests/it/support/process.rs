@@ -112,6 +112,18 @@ impl Process {
             .collect()
     }
 
+    /// Its resident memory, in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let pid = self.child.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
+    }
+
     pub(crate) async fn create(
         &self,
         request: Request<CreateRequest>,

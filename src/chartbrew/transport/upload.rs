@@ -1,0 +1,97 @@
+//! The body of an upload, sent so that Chartbrew can take it.
+//!
+//! Chartbrew 5.3.0 hangs on an upload, and its whole process ends minutes later, when the socket
+//! has buffered more than Node's 16 KiB before the handler begins to read: its middleware looks
+//! the token, the team and the connection up in the database first, and by overwriting
+//! `req.connection` keeps the paused socket from ever being resumed. (Measured against the real
+//! server.) So a file goes out alone; a small one in one piece with its head, which fits the
+//! buffer; a larger one after a pause that the lookups need, and then in pieces that are read
+//! before the next one comes. That makes it rare, not impossible.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use reqwest::{
+    Body,
+    multipart::{Form, Part},
+};
+
+use crate::chartbrew::types::File;
+
+/// What fits Node's buffer together with the heads of the request and of the part, in bytes.
+const ONE_PIECE: usize = 12 * 1024;
+/// What the server needs to reach the point where it reads the body.
+const LOOKUPS: Duration = Duration::from_millis(300);
+/// A piece of a larger file, in bytes.
+const PIECE: usize = 8 * 1024;
+/// What the server needs to read a piece.
+const READING: Duration = Duration::from_millis(10);
+
+/// How long sending a file takes at least. Its answer cannot come sooner.
+pub(in crate::chartbrew) fn sending_takes(file: &File) -> Duration {
+    if file.bytes.len() <= ONE_PIECE {
+        return Duration::ZERO;
+    }
+    let pieces = file.bytes.len().div_ceil(PIECE);
+    LOOKUPS + READING * u32::try_from(pieces).unwrap_or(u32::MAX)
+}
+
+pub(super) fn form(file: &File) -> Form {
+    let length = file.bytes.len();
+    let body = match length <= ONE_PIECE {
+        true => Body::from(file.bytes.clone()),
+        false => Body::wrap_stream(paced(file.bytes.clone())),
+    };
+    let part = Part::stream_with_length(body, length as u64)
+        // Without a file name, Chartbrew takes the part for a text field and ignores it.
+        .file_name(file.field);
+    Form::new().part(file.field, part)
+}
+
+/// The bytes in pieces, each after a pause.
+fn paced(bytes: Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+    stream::unfold((bytes, LOOKUPS), async |(mut rest, pause)| {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(pause).await;
+        let piece = rest.split_to(PIECE.min(rest.len()));
+        Some((Ok(piece), (rest, READING)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_file_goes_out_whole_in_pieces_after_a_pause() {
+        let bytes = Bytes::from_iter((0..=u8::MAX).cycle().take(3 * PIECE + 1));
+        let file = File {
+            field: "sslCa",
+            bytes: bytes.clone(),
+        };
+        let began = Instant::now();
+        let mut pieces = std::pin::pin!(paced(bytes.clone()));
+        let first = pieces.next().await.unwrap().unwrap();
+        assert_eq!((first.len(), began.elapsed()), (PIECE, LOOKUPS));
+        let rest: Vec<_> = pieces.map(|piece| piece.unwrap()).collect().await;
+        assert_eq!(rest.len(), 3);
+        assert_eq!([&[first], &*rest].concat().concat(), bytes);
+        assert!(began.elapsed() <= sending_takes(&file));
+    }
+
+    #[test]
+    fn a_small_file_is_not_held_up() {
+        let file = |length| File {
+            field: "sslCa",
+            bytes: Bytes::from(vec![0; length]),
+        };
+        assert_eq!(sending_takes(&file(ONE_PIECE)), Duration::ZERO);
+        assert!(sending_takes(&file(ONE_PIECE + 1)) > LOOKUPS);
+    }
+}

@@ -1,0 +1,82 @@
+//! One list for all who look at the same time.
+//!
+//! A restart of Chartbrew loses the answers to everything in flight at once. If each recovery read
+//! the team's list for itself, hundreds of lists would be read and held at the same time, by a
+//! server that works on one at a time. So whoever looks shares a list that was asked for after he
+//! began to look, with the same token, and only one of them asks.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+};
+
+use tokio::{sync::Mutex, time::Instant};
+
+use crate::chartbrew::{Answer, Client, Error, Token, types::ConnectionList};
+
+/// A team, and who sees it: a list shows what its token may see.
+type Name = (i32, u64);
+type List = Arc<Answer<ConnectionList>>;
+
+/// The lists that are being looked at.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    by_name: SyncMutex<HashMap<Name, Arc<Latest>>>,
+    /// Tokens are told apart by a hash, which nobody can turn back.
+    hasher: std::hash::RandomState,
+}
+
+/// The list that was read last, and when it was asked for.
+#[derive(Debug, Default)]
+struct Latest(Mutex<Option<(Instant, List)>>);
+
+impl Lists {
+    /// The list, asked for no earlier than now.
+    pub(super) async fn look(
+        &self,
+        client: &Client,
+        token: &Token,
+        team: i32,
+    ) -> Result<List, Error> {
+        let now = Instant::now();
+        let name = (team, token.hash(&self.hasher));
+        let latest = self.lock().entry(name).or_default().clone();
+        let list = latest.read(client, token, team, now).await;
+        drop(latest);
+        // The map's own: nobody else is at it.
+        let mut lists = self.lock();
+        if lists
+            .get(&name)
+            .is_some_and(|latest| Arc::strong_count(latest) == 1)
+        {
+            lists.remove(&name);
+        }
+        list
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Latest>>> {
+        // No code that can panic runs under the lock.
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Latest {
+    async fn read(
+        &self,
+        client: &Client,
+        token: &Token,
+        team: i32,
+        no_earlier_than: Instant,
+    ) -> Result<List, Error> {
+        let mut latest = self.0.lock().await;
+        if let Some((asked, list)) = &*latest
+            && *asked >= no_earlier_than
+        {
+            return Ok(list.clone());
+        }
+        let asked = Instant::now();
+        let list = Arc::new(client.list(token, team).await?);
+        *latest = Some((asked, list.clone()));
+        Ok(list)
+    }
+}
