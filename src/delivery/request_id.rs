@@ -97,6 +97,15 @@ pub struct InvalidStore(&'static str);
 // === impl StoreSettings ===
 
 impl StoreSettings {
+    /// What it is made of, for the log: only one of them outlives the process.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redis(_) => "redis",
+        }
+    }
+
     /// Reads `memory` or the URL of a Redis or Valkey.
     ///
     /// # Errors
