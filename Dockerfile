@@ -5,7 +5,8 @@
 #
 # Other subcommands: docker run --rm chartbrew-gateway check
 #
-# It answers gRPC health checks (grpc.health.v1): point the orchestrator's probe at port 50051.
+# It answers gRPC health checks (grpc.health.v1) on port 50051, and /livez, /readyz and /metrics on
+# port 9464: point the orchestrator's probes and Prometheus there.
 # GATEWAY_SHUTDOWN_GRACE is 120 s: give the container as long to stop (docker stop -t 130).
 
 FROM rust:1.95-slim-trixie AS build
@@ -37,8 +38,9 @@ COPY --from=build /build/target/release/chartbrew-gateway /usr/local/bin/chartbr
 
 # By number, so that Kubernetes' runAsNonRoot can tell. It owns nothing and writes nothing.
 USER 65532:65532
-ENV GATEWAY_LISTEN=0.0.0.0:50051
-EXPOSE 50051
+ENV GATEWAY_LISTEN=0.0.0.0:50051 \
+    GATEWAY_ADMIN_LISTEN=0.0.0.0:9464
+EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
 # The process itself is number 1, so that the signal reaches it.
 ENTRYPOINT ["/usr/local/bin/chartbrew-gateway"]
