@@ -127,7 +127,7 @@ impl Job {
         patience: Instant,
     ) -> Attempt {
         let cause = Unknown::NoAnswer;
-        let search = self.search(Sent { began, cause }, patience);
+        let search = self.search(Sent::since(began, cause), patience);
         tokio::select! {
             answered = &mut task => return Attempt::of(answered),
             search = search => if let Search::Found(connection) = search {

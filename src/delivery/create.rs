@@ -56,10 +56,13 @@ impl Job {
             match self.shared.store.claim(identity, holder).await? {
                 Next::Run => return claim().work(None).await,
                 Next::Recover { sent } => {
-                    // Counted from before the question, so that it is never later than it was.
-                    let began = asked.checked_sub(sent).unwrap_or_else(Instant::now);
-                    let cause = Unknown::NoAnswer;
-                    return claim().work(Some(Sent { began, cause })).await;
+                    let sent = Sent {
+                        // Before the question, so that it is never later than it was.
+                        known: asked,
+                        before: sent,
+                        cause: Unknown::NoAnswer,
+                    };
+                    return claim().work(Some(sent)).await;
                 }
                 Next::Wait => self.shared.store.changed(&identity.key).await,
                 Next::Replay { id, complete: true } => {

@@ -42,8 +42,11 @@ const LOOKS_WHEN_SETTLED: u32 = 2;
 /// A request whose answer was lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    /// When it began to be sent, or before.
-    pub(super) began: Instant,
+    /// When it is known how long ago it was.
+    pub(super) known: Instant,
+    /// How long before then it began to be sent, at most. Not a moment of its own: it may lie
+    /// before this machine was started.
+    pub(super) before: Duration,
     /// How its answer was lost.
     pub(super) cause: Unknown,
 }
@@ -130,7 +133,7 @@ impl Job {
         // Looks in a row that saw the list, and nothing in it.
         let mut seen = 0;
         loop {
-            let looked = timeout_at(until, self.look(&alone, sent.began)).await;
+            let looked = timeout_at(until, self.look(&alone, sent)).await;
             match looked.unwrap_or(Look::Failed) {
                 Look::Found(connection) => return Search::Found(connection),
                 Look::Ambiguous => return Search::Ambiguous,
@@ -158,14 +161,14 @@ impl Job {
         }
     }
 
-    async fn look(&self, alone: &Alone, began: Instant) -> Look {
+    async fn look(&self, alone: &Alone, sent: Sent) -> Look {
         let (token, team) = (&self.caller.token, self.create.team);
         let looking = self.shared.lists.look(&self.shared.client, token, team);
         let list = match looking.await {
             Ok(list) => list,
             Err(error) => return cannot_look(&error),
         };
-        let since = began_by_the_servers_clock(&list, began);
+        let since = began_by_the_servers_clock(&list, sent.ago());
         let mut candidates = Vec::new();
         for row in &list.body.rows {
             if row.created_at.is_none_or(|created| created < since) {
@@ -239,9 +242,9 @@ enum Candidate {
 /// The earliest time at which the server can have seen the request, in whole seconds as its rows
 /// show them. The `Date` of the list is at most a second behind the server's clock and was made
 /// no later than we read it.
-fn began_by_the_servers_clock(list: &Answer<ConnectionList>, began: Instant) -> Timestamp {
+fn began_by_the_servers_clock(list: &Answer<ConnectionList>, ago: Duration) -> Timestamp {
     let now = list.date.unwrap_or_else(Timestamp::now);
-    let ago = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::MAX);
+    let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);
     let since = now.checked_sub(ago).unwrap_or(Timestamp::MIN);
     Timestamp::from_second(since.as_second()).unwrap_or(Timestamp::MIN)
 }
@@ -260,8 +263,22 @@ fn cannot_look(error: &chartbrew::Error) -> Look {
 // === impl Sent ===
 
 impl Sent {
+    /// A request that began to be sent then, or later.
+    pub(super) fn since(began: Instant, cause: Unknown) -> Self {
+        Self {
+            known: began,
+            before: Duration::ZERO,
+            cause,
+        }
+    }
+
+    /// How long ago it began to be sent, at most.
+    fn ago(&self) -> Duration {
+        self.before + self.known.elapsed()
+    }
+
     fn is_long_ago(&self) -> bool {
-        self.began.elapsed() > LONGEST_WORK
+        self.ago() > LONGEST_WORK
     }
 
     /// Whether what there is to be found can already be seen.

@@ -58,7 +58,7 @@ impl Job {
                 Attempt::Created(found) => return Ok(found),
                 Attempt::NotBegun => return Err(too_late()),
                 Attempt::Failed(chartbrew::Error::Unknown(cause)) => {
-                    let sent = Sent { began, cause };
+                    let sent = Sent::since(began, cause);
                     return self.recover_now(sent, patience).await;
                 }
                 Attempt::Failed(error) => error,
