@@ -156,13 +156,24 @@ async fn bind_admin(settings: admin::Settings, health: &Health) -> Result<Admin,
     bound.map_err(|error| StartError::ListenAdmin { addr, error })
 }
 
-/// Readiness follows the circuit.
+/// Readiness follows the circuit, until a probe is due: probes are calls, and whoever is not ready
+/// gets none, so that a circuit would stay open for ever.
 async fn report_circuit(delivery: Delivery, health: Health) {
     let mut circuit = delivery.watch_circuit();
     loop {
         let now = *circuit.borrow_and_update();
         health.set_circuit_open(now == Circuit::Open);
-        if circuit.changed().await.is_err() {
+        let changed = match now {
+            Circuit::Open => tokio::select! {
+                changed = circuit.changed() => changed,
+                () = tokio::time::sleep(delivery.probe_after()) => {
+                    health.set_circuit_open(false);
+                    circuit.changed().await
+                }
+            },
+            Circuit::Closed | Circuit::Probing => circuit.changed().await,
+        };
+        if changed.is_err() {
             return;
         }
     }

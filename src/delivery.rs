@@ -28,10 +28,7 @@ mod retry;
 mod twins;
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -105,6 +102,9 @@ pub struct Caller {
     pub deadline: Deadline,
     /// The caller, or a mesh before it, is trying again already: its call earns no retries.
     pub is_retry: bool,
+    /// Counts how often the request is sent, as it happens: whoever gives the call up can still
+    /// tell.
+    pub attempts: Arc<AtomicU32>,
 }
 
 /// A connection to create.
@@ -125,8 +125,6 @@ pub struct Create {
 pub struct Delivered {
     /// The connection, or why there is none.
     pub result: Result<Box<Connection>, Error>,
-    /// How often the request was sent to Chartbrew.
-    pub attempts: u32,
     /// Where the answer comes from.
     pub origin: Origin,
 }
@@ -175,9 +173,8 @@ struct Job {
     identity: Option<Identity>,
     /// Marks the rows that are this call's: the identity's key, or one like no other.
     owner: Key,
-    attempts: AtomicU32,
-    /// The connection, once it is known.
-    created: OnceLock<i32>,
+    /// The connection, once it is known, and whether its files are still to be uploaded.
+    created: OnceLock<(i32, bool)>,
     _permit: OwnedSemaphorePermit,
     _in_flight: InFlight,
 }
@@ -217,7 +214,6 @@ impl Delivery {
         let Ok(permit) = self.shared.in_flight.clone().try_acquire_owned() else {
             return Delivered {
                 result: Err(Error::Overloaded),
-                attempts: 0,
                 origin: Origin::Answered,
             };
         };
@@ -231,7 +227,6 @@ impl Delivery {
                 .map_or_else(Key::unique, |identity| identity.key.clone()),
             identity,
             create,
-            attempts: AtomicU32::new(0),
             created: OnceLock::new(),
             _permit: permit,
             _in_flight: InFlight::begin(),
@@ -244,11 +239,13 @@ impl Delivery {
             Ok((connection, origin)) => (Ok(connection), origin),
             Err(error) => (Err(error), Origin::Answered),
         };
-        Delivered {
-            result,
-            attempts: job.attempts.load(Ordering::Relaxed),
-            origin,
-        }
+        Delivered { result, origin }
+    }
+
+    /// How long an open circuit waits before it lets a call through as a probe.
+    #[must_use]
+    pub fn probe_after(&self) -> Duration {
+        self.shared.settings.breaker.probe_after
     }
 
     /// Where the circuit to Chartbrew stands, as it changes.

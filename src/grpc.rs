@@ -20,7 +20,7 @@ use self::{
     status::Context,
 };
 use crate::{
-    chartbrew::{Rejection, Token},
+    chartbrew::{self, Rejection, Token},
     convert::{self, Limits},
     delivery::{self, Delivery},
     proto::{CreateRequest, CreateResponse, connection_service_server::ConnectionService},
@@ -81,7 +81,7 @@ impl ConnectionService for Handlers {
         context.request_id = create.request_id;
         let caller = call.caller(token, self.settings.create_deadline);
         let delivered = self.delivery.create(caller, to_delivery(create)).await;
-        call.facts.delivered(delivered.attempts, delivered.origin);
+        call.facts.delivered(delivered.origin);
         self.note_token(&delivered.result);
         let connection = delivered.result.map_err(|error| context.delivery(&error))?;
         let connection = Some(convert::connection(*connection));
@@ -117,11 +117,24 @@ impl Handlers {
         }
         match result {
             Ok(_) => self.health.set_token_accepted(true),
-            Err(delivery::Error::Rejected(Rejection::TokenRejected)) => {
-                self.health.set_token_accepted(false);
-            }
+            Err(error) if is_token_rejected(error) => self.health.set_token_accepted(false),
             Err(_) => {}
         }
+    }
+}
+
+/// Whether Chartbrew rejected the token, be it after the connection was created.
+fn is_token_rejected(error: &delivery::Error) -> bool {
+    use delivery::Error::{FilesNotUploaded, NotReadable, Rejected};
+    match error {
+        Rejected(rejection) => *rejection == Rejection::TokenRejected,
+        FilesNotUploaded { cause, .. } | NotReadable { cause, .. } => {
+            matches!(
+                **cause,
+                chartbrew::Error::Rejected(Rejection::TokenRejected)
+            )
+        }
+        _ => false,
     }
 }
 

@@ -104,6 +104,14 @@ impl Unknown {
     }
 }
 
+impl Unknown {
+    /// Whether Chartbrew never answers so: a page, or "not implemented".
+    #[must_use]
+    pub fn is_a_strangers(self) -> bool {
+        matches!(self, Self::NotJson | Self::ServerError(501 | 505))
+    }
+}
+
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -53,7 +53,7 @@ impl Job {
         if self.caller.deadline.has_passed() {
             return Attempt::NotBegun;
         }
-        let resends = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let resends = self.caller.attempts.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         let (give_up, given_up) = oneshot::channel();
         let limit = patience.max(began + self.shared.settings.abandoned_after);

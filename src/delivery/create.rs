@@ -32,11 +32,21 @@ impl Job {
         let deadline = self.caller.deadline.instant();
         let answer = timeout_at(deadline, self.claim_and_work(identity)).await;
         answer.unwrap_or_else(|_| match self.created.get() {
-            // Only the files are not there yet.
-            Some(id) => Err(Error::FilesNotUploaded {
-                connection_id: *id,
-                cause: Box::new(chartbrew::Error::Unknown(Unknown::NoAnswer)),
-            }),
+            // Only the files are not there yet, or the row could not be read in time.
+            Some((connection_id, files)) => {
+                let connection_id = *connection_id;
+                let cause = Box::new(chartbrew::Error::Unknown(Unknown::NoAnswer));
+                Err(match files {
+                    true => Error::FilesNotUploaded {
+                        connection_id,
+                        cause,
+                    },
+                    false => Error::NotReadable {
+                        connection_id,
+                        cause,
+                    },
+                })
+            }
             None => Err(self.outcome_unknown()),
         })
     }
@@ -66,6 +76,7 @@ impl Job {
                 }
                 Next::Wait => self.shared.store.changed(&identity.key).await,
                 Next::Replay { id, complete: true } => {
+                    self.created.get_or_init(|| (id, false));
                     let row = self.read(id).await?;
                     telemetry::record(Event::Replay);
                     return Ok((row, Origin::Replayed));

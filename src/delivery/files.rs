@@ -1,7 +1,8 @@
 //! Uploads the files that came with a create, once the connection exists: one after the other.
 //!
 //! An upload is safe to repeat: a file takes the place of the one before it. One that was not
-//! answered is not repeated all the same, since Chartbrew would not answer the next one either.
+//! answered, or with 500, is not repeated all the same: Chartbrew would not take the next one either
+//! (a file of exactly 1,048,576 bytes is over its limit, and it answers that with 500).
 
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ impl Job {
         created: Box<Connection>,
         patience: Instant,
     ) -> Result<Box<Connection>, Error> {
-        self.created.get_or_init(|| created.id);
+        self.created
+            .get_or_init(|| (created.id, !self.create.files.is_empty()));
         let mut row = created;
         for file in self.create.files.iter() {
             row = Box::new(self.upload_one(row.id, &file, patience).await?);
@@ -64,5 +66,9 @@ impl Job {
 }
 
 fn is_worth_repeating(error: &chartbrew::Error) -> bool {
-    error.may_pass() && !matches!(error, chartbrew::Error::Unknown(Unknown::NoAnswer))
+    error.may_pass()
+        && !matches!(
+            error,
+            chartbrew::Error::Unknown(Unknown::NoAnswer | Unknown::ServerError(_))
+        )
 }

@@ -30,6 +30,13 @@ pub(super) struct Lists {
 #[derive(Debug, Default)]
 struct Latest(Mutex<Option<(Instant, List)>>);
 
+/// One who looks. The list is kept as long as there is one.
+struct Place<'a> {
+    lists: &'a Lists,
+    name: Name,
+    latest: Arc<Latest>,
+}
+
 impl Lists {
     /// The list, asked for no earlier than now.
     pub(super) async fn look(
@@ -40,23 +47,27 @@ impl Lists {
     ) -> Result<List, Error> {
         let now = Instant::now();
         let name = (team, token.hash(&self.hasher));
-        let latest = self.lock().entry(name).or_default().clone();
-        let list = latest.read(client, token, team, now).await;
-        drop(latest);
-        // The map's own: nobody else is at it.
-        let mut lists = self.lock();
-        if lists
-            .get(&name)
-            .is_some_and(|latest| Arc::strong_count(latest) == 1)
-        {
-            lists.remove(&name);
-        }
-        list
+        let place = Place {
+            lists: self,
+            name,
+            latest: self.lock().entry(name).or_default().clone(),
+        };
+        place.latest.read(client, token, team, now).await
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Latest>>> {
         // No code that can panic runs under the lock.
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut lists = self.lists.lock();
+        // The map's own and this one: nobody else looks.
+        if Arc::strong_count(&self.latest) == 2 {
+            lists.remove(&self.name);
+        }
     }
 }
 
@@ -78,5 +89,27 @@ impl Latest {
         let list = Arc::new(client.list(token, team).await?);
         *latest = Some((asked, list.clone()));
         Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_look_that_was_given_up() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client = Client::new(&crate::chartbrew::Settings {
+            url: url.parse().unwrap(),
+            ..crate::chartbrew::Settings::default()
+        });
+        let (client, token) = (client.unwrap(), Token::parse("t").unwrap());
+        let lists = Lists::default();
+        let mut look = Box::pin(lists.look(&client, &token, 1));
+        assert!(futures_util::FutureExt::now_or_never(look.as_mut()).is_none());
+        assert_eq!(lists.lock().len(), 1);
+        drop(look);
+        assert!(lists.lock().is_empty());
     }
 }

@@ -95,6 +95,7 @@ impl Job {
         let cut_off = patience < window;
         match (search, sent.cause) {
             (Search::Found(connection), _) => Ok((connection, Origin::Recovered)),
+            (Search::NotTheApi, Unknown::ServerError(status)) => Err(Error::NotTheApi { status }),
             (Search::Settled, Unknown::Unreadable | Unknown::NotJson) | (Search::NotTheApi, _) => {
                 Err(Error::NotTheApi { status: 200 })
             }
@@ -139,7 +140,7 @@ impl Job {
                 Look::Ambiguous => return Search::Ambiguous,
                 // Where the answer was none of Chartbrew's either, there is no Chartbrew. Else it
                 // is a page that somebody puts in its place for now.
-                Look::NotTheApi if sent.cause == Unknown::NotJson => return Search::NotTheApi,
+                Look::NotTheApi if sent.cause.is_a_strangers() => return Search::NotTheApi,
                 Look::Refused => return Search::Blind,
                 Look::NotTheApi | Look::Failed => seen = 0,
                 Look::None => seen += 1,

@@ -33,7 +33,7 @@ pub(super) struct Facts(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     request_id: HeaderValue,
-    attempts: AtomicU32,
+    attempts: Arc<AtomicU32>,
     origin: OnceLock<Origin>,
     reason: OnceLock<&'static str>,
     upstream_status: OnceLock<u16>,
@@ -102,7 +102,7 @@ impl Facts {
     pub(super) fn new(request_id: HeaderValue) -> Self {
         Self(Arc::new(Inner {
             request_id,
-            attempts: AtomicU32::new(0),
+            attempts: Arc::default(),
             origin: OnceLock::new(),
             reason: OnceLock::new(),
             upstream_status: OnceLock::new(),
@@ -114,8 +114,12 @@ impl Facts {
         self.0.request_id.to_str().unwrap_or_default()
     }
 
-    pub(super) fn delivered(&self, attempts: u32, origin: Origin) {
-        self.0.attempts.store(attempts, Ordering::Relaxed);
+    /// Counts the attempts, from wherever they are made.
+    pub(super) fn counter(&self) -> Arc<AtomicU32> {
+        self.0.attempts.clone()
+    }
+
+    pub(super) fn delivered(&self, origin: Origin) {
         self.0.origin.get_or_init(|| origin);
     }
 

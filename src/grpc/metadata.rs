@@ -80,6 +80,7 @@ impl Incoming {
                 .deadline
                 .unwrap_or_else(|| Deadline::after(default_timeout)),
             is_retry: self.is_retry,
+            attempts: self.facts.counter(),
         }
     }
 }

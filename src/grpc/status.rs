@@ -99,7 +99,8 @@ impl Context<'_> {
     pub(super) fn refused_by_tonic(&self, status: &Status) -> Status {
         let message = status.message();
         let row = match status.code() {
-            Code::OutOfRange => Row::new(
+            // The limit of a message, and of one that is being decompressed.
+            Code::OutOfRange | Code::ResourceExhausted => Row::new(
                 Code::InvalidArgument,
                 "TOO_LARGE",
                 "the request message is over the gateway's size limit",
@@ -229,13 +230,17 @@ impl Context<'_> {
 
     /// The connection exists: the code must not be one that says otherwise.
     fn files_row(&self, connection_id: i32, cause: &chartbrew::Error) -> Row {
-        let because = self.cause_row(cause);
+        let mut because = self.cause_row(cause);
         let code = match because.code {
             code @ (Code::InvalidArgument
             | Code::Unauthenticated
             | Code::PermissionDenied
             | Code::NotFound) => code,
-            _ => Code::FailedPrecondition,
+            _ => {
+                // The text of these says that nothing was created.
+                because.message = cause.to_string();
+                Code::FailedPrecondition
+            }
         };
         let next = match self.request_id {
             Some(_) => "repeat the call with the same request_id to upload them",
@@ -255,8 +260,9 @@ impl Context<'_> {
 
     fn not_readable_row(&self, connection_id: i32, cause: &chartbrew::Error) -> Row {
         let mut row = self.cause_row(cause).with("connection_id", connection_id);
-        // "Nothing was created" would not be true.
-        if row.code == Code::Unavailable {
+        // What these codes say, that nothing was created, would not be true.
+        if matches!(row.code, Code::Unavailable | Code::ResourceExhausted) {
+            row.message = cause.to_string();
             row.code = Code::Unknown;
             row.reason = "OUTCOME_UNKNOWN";
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chartbrew_gateway::proto::{CreateRequest, CreateResponse};
 use prost::Message;
-use tonic::{Code, Request, client::Grpc};
+use tonic::{Code, Request, client::Grpc, codec::CompressionEncoding};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::gateway::{Gateway, authorized, failure, gateway, minimal, sandbox};
@@ -146,6 +146,17 @@ async fn what_never_reaches_a_handler_is_explained_too() {
             failed.status
         );
     }
+    let mut large = minimal("m");
+    large.connection.as_mut().unwrap().host = Some("h".repeat(6 * 1024 * 1024));
+    let mut zipping = gateway
+        .client
+        .clone()
+        .send_compressed(CompressionEncoding::Gzip);
+    let failed = failure(zipping.create(authorized(large)).await);
+    assert_eq!(
+        (failed.code, &*failed.reason),
+        (Code::InvalidArgument, "TOO_LARGE")
+    );
     assert!(sandbox.requests().is_empty());
     assert!(gateway.create(minimal("still serving")).await.is_ok());
 }

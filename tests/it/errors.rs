@@ -519,6 +519,11 @@ async fn a_failed_upload_says_that_the_connection_exists() {
         assert_eq!(failed.metadata("cause"), Some(cause), "{case}");
         assert_eq!(failed.metadata("connection_id"), Some("1"), "{case}");
         assert_eq!(sandbox.rows(1).len(), 1, "{case}");
+        assert!(
+            !failed.status.message().contains("nothing was created"),
+            "{}",
+            failed.status
+        );
     }
 }
 
@@ -588,4 +593,80 @@ async fn limits_are_settings() {
         failure(gateway.create(request).await).fields(),
         ["connection.name"]
     );
+}
+
+#[tokio::test]
+async fn an_open_circuit_is_not_ready_until_a_probe_is_due() {
+    const SERVING: i32 = 1;
+    const NOT_SERVING: i32 = 2;
+    let gateway = gateway(&nobody().await)
+        .with(|s| s.delivery.breaker.probe_after = Duration::from_millis(300))
+        .start()
+        .await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(gateway.channel().await);
+    let request = tonic_health::pb::HealthCheckRequest::default();
+    let mut watch = health.watch(request).await.unwrap().into_inner();
+    for _ in 0..2 {
+        failure(gateway.create(minimal("m")).await);
+    }
+    while watch.message().await.unwrap().unwrap().status != NOT_SERVING {}
+    // Nobody calls, and still: else nobody would ever call again.
+    while watch.message().await.unwrap().unwrap().status != SERVING {}
+}
+
+#[tokio::test]
+async fn what_exists_is_never_said_not_to_have_been_created() {
+    for (fault, code, reason) in [
+        (
+            Fault::get().status(503).forever(),
+            Code::Unknown,
+            "OUTCOME_UNKNOWN",
+        ),
+        (
+            Fault::get().status(429).forever(),
+            Code::Unknown,
+            "OUTCOME_UNKNOWN",
+        ),
+        (
+            Fault::get().silent().forever(),
+            Code::Unknown,
+            "OUTCOME_UNKNOWN",
+        ),
+    ] {
+        let sandbox = sandbox().await;
+        let gateway = gateway(&sandbox.url()).start().await;
+        let request = with_id("m");
+        gateway.create(request.clone()).await.unwrap();
+        sandbox.script([fault]);
+        let mut request = authorized(request);
+        request.set_timeout(Duration::from_secs(2));
+        let failed = failure(gateway.client.clone().create(request).await);
+        assert_eq!(
+            (failed.code, &*failed.reason),
+            (code, reason),
+            "{}",
+            failed.status
+        );
+        assert_eq!(failed.metadata("connection_id"), Some("1"));
+        assert!(failed.has_retry_info());
+        assert!(
+            !failed.status.message().contains("nothing was created"),
+            "{}",
+            failed.status
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_no_chartbrew_is_found_out_soon() {
+    let sandbox = sandbox().await;
+    let page = |fault: Fault, status| fault.body(status, HTML, "<html>").forever();
+    sandbox.script([page(Fault::create(), 501), page(Fault::list(), 404)]);
+    let gateway = gateway(&sandbox.url()).start().await;
+    let failed = failure(gateway.create(minimal("m")).await);
+    assert_eq!(
+        (failed.code, &*failed.reason),
+        (Code::Internal, "UPSTREAM_MISCONFIGURED")
+    );
+    assert!(failed.status.message().contains("CHARTBREW_URL"));
 }
