@@ -21,6 +21,9 @@ const FILE_CEILING: usize = 1_048_576;
 /// Above it tower's budget panics.
 const RETRIES_CEILING: u32 = i32::MAX as u32 - 1;
 
+/// More threads than any machine has cores: a start with them would not come to its end.
+const THREADS_CEILING: usize = 4096;
+
 /// Collects what is wrong and goes on with whatever parses.
 #[derive(Default)]
 pub(super) struct Reader {
@@ -128,7 +131,10 @@ impl Reader {
         let logs = self.logs(log, log_format.as_deref());
         let told = self.telemetry(telemetry);
         let worker_threads = match worker_threads.filter(|text| !text.is_empty()) {
-            Some(text) => self.count("GATEWAY_WORKER_THREADS", &text).map(Some),
+            Some(text) => {
+                let threads = self.count_to("GATEWAY_WORKER_THREADS", &text, THREADS_CEILING);
+                threads.map(Some)
+            }
             None => Some(None),
         };
 
@@ -394,13 +400,18 @@ pub(super) mod tests {
         let mistakes = read(&[
             "--retries-per-second=2147483647",
             &format!("--max-in-flight={largest}"),
+            "--worker-threads=99999999",
         ])
         .unwrap_err();
         let variables: Vec<_> = mistakes
             .lines()
             .map(|line| line.split(':').next().unwrap())
             .collect();
-        let expected = ["GATEWAY_RETRIES_PER_SECOND", "GATEWAY_MAX_IN_FLIGHT"];
+        let expected = [
+            "GATEWAY_RETRIES_PER_SECOND",
+            "GATEWAY_MAX_IN_FLIGHT",
+            "GATEWAY_WORKER_THREADS",
+        ];
         assert_eq!(variables, expected);
         // The largest that are none do start.
         let most = Semaphore::MAX_PERMITS;
