@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /livez` | 200 as long as the process answers at all |
-//! | `GET /readyz` | 200, or 503 with what stands in the way, a line each |
+//! | `GET /readyz` | 200, or 503 if no calls should be sent here; with all that is wrong, a line each |
 //! | `GET /metrics` | all metrics, as Prometheus text or OpenMetrics, by `Accept` |
 //! | `GET /version` | name and version, as JSON |
 //! | `GET /log` | the log's filter |
@@ -15,8 +15,7 @@ use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{Request, State},
     http::{
         HeaderMap, StatusCode,
         header::{ACCEPT, CONTENT_TYPE, HOST},
@@ -33,6 +32,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::telemetry::{self, Exposition, logs};
@@ -55,9 +55,10 @@ pub struct Settings {
     pub remote_log: bool,
 }
 
-/// Says what stands in the way of serving; nothing if the gateway is ready.
+/// Says whether the gateway is ready, and what is wrong: that it cannot be reached need not make
+/// it not ready.
 #[derive(Clone)]
-pub struct Readiness(Arc<dyn Fn() -> Vec<&'static str> + Send + Sync>);
+pub struct Readiness(Arc<dyn Fn() -> (bool, Vec<&'static str>) + Send + Sync>);
 
 /// The bound port.
 #[derive(Debug)]
@@ -81,8 +82,8 @@ struct Peer(SocketAddr);
 
 impl Readiness {
     /// Asks this each time.
-    pub fn new(reasons: impl Fn() -> Vec<&'static str> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(reasons))
+    pub fn new(ask: impl Fn() -> (bool, Vec<&'static str>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
     }
 }
 
@@ -119,7 +120,6 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/version", get(version))
             .route("/log", get(log).put(set_log))
-            .layer(DefaultBodyLimit::max(MAX_FILTER))
             .with_state(Shared {
                 settings,
                 readiness,
@@ -187,12 +187,12 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, _room: Owned
 }
 
 async fn ready(State(shared): State<Shared>) -> Response {
-    let reasons = (shared.readiness.0)();
-    if reasons.is_empty() {
-        return "ok\n".into_response();
+    let (is_ready, problems) = (shared.readiness.0)();
+    let problems: String = problems.iter().map(|line| format!("{line}\n")).collect();
+    match is_ready {
+        true => format!("ok\n{problems}").into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, problems).into_response(),
     }
-    let lines: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
-    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
 }
 
 async fn metrics(headers: HeaderMap) -> Response {
@@ -220,14 +220,21 @@ async fn log() -> Response {
 async fn set_log(
     State(shared): State<Shared>,
     Extension(Peer(peer)): Extension<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Response {
-    let from_here = peer.ip().to_canonical().is_loopback() && names_this_machine(&headers);
+    let from_here = peer.ip().to_canonical().is_loopback() && names_this_machine(request.headers());
     if !(from_here || shared.settings.remote_log) {
         let told = "only from this machine, unless GATEWAY_ADMIN_REMOTE_LOG is true\n";
         return (StatusCode::FORBIDDEN, told).into_response();
     }
+    // Not before: who may not change anything must not hold a connection with a body that never
+    // comes.
+    let body = axum::body::to_bytes(request.into_body(), MAX_FILTER);
+    let body = match timeout(HEAD_TIMEOUT, body).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
     let Ok(filter) = str::from_utf8(&body) else {
         return (StatusCode::BAD_REQUEST, "this is no text\n").into_response();
     };
@@ -291,11 +298,12 @@ mod tests {
                     remote_log,
                     ..Settings::default()
                 },
-                readiness: Readiness::new(Vec::new),
+                readiness: Readiness::new(|| (true, Vec::new())),
             };
             // No filter: what is asked is only whether it would be read.
-            let body = Bytes::from_static(b"a=b=c");
-            set_log(State(shared), Extension(peer), headers.clone(), body)
+            let mut request = Request::new("a=b=c".into());
+            *request.headers_mut() = headers.clone();
+            set_log(State(shared), Extension(peer), request)
                 .await
                 .status()
         };

@@ -11,6 +11,7 @@ use crate::{
         request_id::{Store, StoreError, StoreSettings},
     },
     grpc::{self, Health, Server},
+    telemetry::{self, Event},
 };
 
 /// What the rooms need to know.
@@ -37,7 +38,6 @@ pub struct App {
     admin: Option<Admin>,
     delivery: Delivery,
     health: Health,
-    shutdown_grace: std::time::Duration,
 }
 
 /// Why the gateway cannot start.
@@ -89,7 +89,6 @@ impl App {
         let store = Store::open(&request_id_store, &upstream)?;
         let delivery = Delivery::new(delivery, client, upstream, store);
         let health = Health::default();
-        let shutdown_grace = grpc.shutdown_grace;
         let server = Server::bind(listen, grpc, delivery.clone(), health.clone())
             .await
             .map_err(|error| StartError::Listen {
@@ -105,7 +104,6 @@ impl App {
             admin,
             delivery,
             health,
-            shutdown_grace,
         })
     }
 
@@ -122,68 +120,56 @@ impl App {
     }
 
     /// Serves until the signal, then lets calls and work under way finish. Returns whether all
-    /// of it did within the grace period.
+    /// of it did within the grace period. What must not be cut off is waited for in any case.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
         let Self {
             server,
             admin,
             delivery,
             health,
-            shutdown_grace,
         } = self;
         // The admin port is there until all the rest is done.
         let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
         let circuit = tokio::spawn(report_circuit(delivery.clone(), health.clone()));
         let store = tokio::spawn(report_store(delivery.clone(), health));
-        let calls_finished = server.run(shutdown).await;
-        // Work whose callers are gone. Calls that were not finished in time get no more of it.
-        let work = tokio::time::timeout(shutdown_grace, delivery.drain());
-        let work_finished = calls_finished && work.await.is_ok();
+        let (until, calls_finished) = server.run(shutdown).await;
+        // Work whose callers are gone.
+        let work_finished = delivery.drain(until).await;
         circuit.abort();
         store.abort();
         if let Some(admin) = admin {
             admin.abort();
         }
-        work_finished
+        calls_finished && work_finished
     }
 }
 
 async fn bind_admin(settings: admin::Settings, health: &Health) -> Result<Admin, StartError> {
     let condition = health.watch();
-    let readiness = Readiness::new(move || condition.borrow().reasons());
+    let readiness = Readiness::new(move || {
+        let condition = *condition.borrow();
+        (condition.is_ready(), condition.problems())
+    });
     let addr = settings.listen;
     let bound = Admin::bind(settings, readiness).await;
     bound.map_err(|error| StartError::ListenAdmin { addr, error })
 }
 
-/// Readiness follows the circuit, until a probe is due: probes are calls, and whoever is not ready
-/// gets none, so that a circuit would stay open for ever.
 async fn report_circuit(delivery: Delivery, health: Health) {
     let mut circuit = delivery.watch_circuit();
     loop {
-        let now = *circuit.borrow_and_update();
-        health.set_circuit_open(now == Circuit::Open);
-        let changed = match now {
-            Circuit::Open => tokio::select! {
-                changed = circuit.changed() => changed,
-                () = tokio::time::sleep(delivery.probe_after()) => {
-                    health.set_circuit_open(false);
-                    circuit.changed().await
-                }
-            },
-            Circuit::Closed | Circuit::Probing => circuit.changed().await,
-        };
-        if changed.is_err() {
+        health.set_circuit_open(*circuit.borrow_and_update() != Circuit::Closed);
+        if circuit.changed().await.is_err() {
             return;
         }
     }
 }
 
-/// Readiness follows the store of request ids.
 async fn report_store(delivery: Delivery, health: Health) {
     let mut reachable = delivery.watch_store();
     loop {
         let now = *reachable.borrow_and_update();
+        telemetry::record(Event::StoreReachable(now));
         health.set_store_unreachable(!now);
         if reachable.changed().await.is_err() {
             return;

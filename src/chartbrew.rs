@@ -1,8 +1,9 @@
 //! Chartbrew's REST API as typed calls: one method an endpoint.
 //!
-//! The last room before the network. `delivery` calls it once an attempt and decides, by what an
+//! The last module before the network. `delivery` calls it once an attempt and decides, by what an
 //! [`Error`] says is *known about the outcome*, whether another attempt is safe. Nothing in here
-//! retries, follows a redirect or logs what upstream said.
+//! retries, follows a redirect or logs what upstream said, and a request whose path names a
+//! connection is carried to its end whoever stops to wait for it.
 //!
 //! The facts it obeys (answers, limits, the keep-alive race) were measured against
 //! Chartbrew 5.3.0; the embedded [`sandbox`](crate::sandbox) replays them.
@@ -15,22 +16,23 @@ pub mod types;
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use self::{
     error::{Error, NotSent, Unknown},
     rejection::{FieldError, Problem, Rejection},
-    transport::{Answer, InvalidClient, check_url},
+    transport::{Answer, InvalidClient, SendState, check_url},
 };
 use self::{
     transport::{Call, Transport},
     types::{Connection, ConnectionList, File},
 };
 
-/// An upload takes no longer than this once it is sent: Chartbrew either answers at once or never.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// The size from which on a file is over the limit of Chartbrew's upload library. It answers such
+/// an upload with 500 in place of 413.
+const FILE_LIMIT: usize = 1_048_576;
 
 /// How the client reaches Chartbrew.
 #[derive(Clone, Debug)]
@@ -140,7 +142,8 @@ impl Client {
         })
     }
 
-    /// `POST /team/{team}/connections`, with a body made by [`types`].
+    /// `POST /team/{team}/connections`, with a body made by [`types`]. `state` tells when the body
+    /// is begun, and keeps it from being sent.
     ///
     /// # Errors
     /// See [`Error`]; after [`Error::Unknown`] the connection may exist.
@@ -149,9 +152,10 @@ impl Client {
         token: &Token,
         team: i32,
         json: Bytes,
+        state: SendState,
     ) -> Result<Answer<Connection>, Error> {
         let path = format!("team/{team}/connections");
-        let call = Call::json(Method::POST, path, CONNECTIONS, json);
+        let call = Call::post(path, CONNECTIONS, json, state);
         self.transport
             .send(token, call)
             .await?
@@ -189,27 +193,38 @@ impl Client {
     }
 
     /// `POST /team/{team}/connections/{id}/files`: uploads one file to an existing connection and
-    /// returns its row. At most 1,048,576 bytes; a larger one crashes Chartbrew.
+    /// returns its row. At most 1,048,576 bytes; a larger one is never answered.
     ///
     /// # Errors
-    /// See [`Error`]; [`Unknown::NoAnswer`] if there was none 15 s after it was sent: there never
-    /// will be. A file replaces the one before it, so repeating is safe for the connection; but
-    /// every upload that hangs brings Chartbrew closer to its end.
+    /// See [`Error`]. A file replaces the one before it, so repeating is safe.
     pub async fn upload(
         &self,
         token: &Token,
         team: i32,
         id: i32,
-        file: &File,
+        file: File,
     ) -> Result<Answer<Connection>, Error> {
         let path = format!("team/{team}/connections/{id}/files");
+        let length = file.bytes.len();
         let call = Call::file(path, FILES, file).of_a_connection();
-        let sent = self.transport.send(token, call);
-        let limit = transport::sending_takes(file) + UPLOAD_TIMEOUT;
-        match tokio::time::timeout(limit, sent).await {
-            Ok(answer) => answer?.read(Connection::from_json),
-            Err(_) => Err(Error::Unknown(Unknown::NoAnswer)),
+        match self.transport.send(token, call).await {
+            Err(Error::Unknown(Unknown::ServerError(500))) if length >= FILE_LIMIT => {
+                Err(Error::Rejected(Rejection::TooLarge))
+            }
+            result => result?.read(Connection::from_json),
         }
+    }
+
+    /// How long sending a file takes: see [`Client::upload`]. Its response cannot come sooner.
+    #[must_use]
+    pub fn sending_takes(file: &File) -> Duration {
+        transport::sending_takes(file)
+    }
+
+    /// Waits until Chartbrew has responded to every request that must not be cut off. Begin none
+    /// afterwards.
+    pub async fn finish(&self) {
+        self.transport.finish().await;
     }
 }
 

@@ -1,60 +1,63 @@
-//! What "at most once, and nothing lost" means.
+//! Delivers an operation to Chartbrew: what may be repeated, what must not be, and what its caller
+//! is told.
 //!
 //! Stands between the edge, which knows gRPC, and the client, which knows REST; it knows neither.
-//! It decides what may be sent again by what is known of an attempt's outcome alone:
+//! [`effect`] has the table of what may be repeated, [`repeat`] the loop, [`create`] the protocol of
+//! a create, [`recovery`] the search for a row whose response was lost.
 //!
-//! | what happened | known | what is done |
-//! |---|---|---|
-//! | could not connect, circuit open | nothing created | retry while deadline and budget allow, then [`Error::Unavailable`] |
-//! | 429, 503 | nothing created | retry after `Retry-After` or backoff, then [`Error::RateLimited`] or [`Error::Unavailable`] |
-//! | 400, 401, 403, 404, 409, 413 | nothing created | no retry: [`Error::Rejected`] |
-//! | the request was written and no whole, readable answer came; 500, 502, 504 | **unknown** | look for it ([`recovery`]); never sent again |
-//! | the caller went away, with a request id | unknown | the work goes on and its outcome is kept |
-//!
-//! Every attempt runs in a task of its own: a caller that hangs up drops its handler, never a POST
-//! in flight. [`Delivery::drain`] waits for those tasks.
+//! An operation runs in a task of its own. Its caller waits for it until its deadline, and is told
+//! then how far it has come; the operation goes on where its outcome is still of use.
+//! [`Delivery::drain`] waits for these tasks.
 
-mod attempt;
+mod abandoned;
 mod backoff;
 mod breaker;
+mod claim;
 mod create;
 mod deadline;
+mod effect;
 mod error;
-mod files;
+mod identical;
 mod lists;
+mod progress;
 mod recovery;
+mod repeat;
 pub mod request_id;
-mod retry;
-mod twins;
 
 use std::{
-    sync::{Arc, OnceLock, atomic::AtomicU32},
+    sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::retry::budget::TpsBudget;
+use tower::retry::budget::{Budget, TpsBudget};
 use uuid::Uuid;
 
+use self::{
+    abandoned::Abandoned,
+    breaker::Breaker,
+    create::Found,
+    identical::{Identical, Place},
+    lists::Lists,
+    progress::{Progress, ProgressCell},
+    request_id::{Identity, Key, Store},
+};
 pub use self::{
     backoff::Backoff,
     breaker::{BreakerSettings, Circuit},
     deadline::Deadline,
-    error::{Error, Unavailable},
-};
-use self::{
-    breaker::Breaker,
-    lists::Lists,
-    request_id::{Identity, Key, Store},
-    twins::Twins,
+    error::{Error, SentBy, Unavailable},
 };
 use crate::{
     chartbrew::{
         Client, Token,
         types::{Connection, CreateBody, Files},
     },
-    telemetry::InFlight,
+    telemetry::{self, InFlight},
 };
 
 /// The rules' numbers.
@@ -70,12 +73,17 @@ pub struct Settings {
     pub retries_per_second: u32,
     /// When the circuit opens.
     pub breaker: BreakerSettings,
-    /// Calls under way at once, work that outlives its caller included. Default 1,024.
+    /// Calls under way at once. Default 1,024.
     pub max_in_flight: usize,
     /// How long a connection is looked for whose creation was not answered. Default 30 s.
     pub recovery_window: Duration,
-    /// How long an attempt goes on when its caller is gone. Default 120 s.
+    /// How long the response to a create with a request id is waited for when its caller is gone.
+    /// Default 1 h. (Without an id nobody can ask for it: then [`recovery_window`](Self::recovery_window)
+    /// is the limit.)
     pub abandoned_after: Duration,
+    /// Creates that go on at once when their callers are gone. The oldest makes way for a newer one.
+    /// Default 1,024.
+    pub max_abandoned: usize,
 }
 
 impl Default for Settings {
@@ -88,7 +96,8 @@ impl Default for Settings {
             breaker: BreakerSettings::default(),
             max_in_flight: 1024,
             recovery_window: Duration::from_secs(30),
-            abandoned_after: Duration::from_secs(120),
+            abandoned_after: Duration::from_secs(3600),
+            max_abandoned: 1024,
         }
     }
 }
@@ -98,12 +107,12 @@ impl Default for Settings {
 pub struct Caller {
     /// The token that the request is sent with.
     pub token: Token,
-    /// When the answer is due.
+    /// When the response is due.
     pub deadline: Deadline,
     /// The caller, or a mesh before it, is trying again already: its call earns no retries.
     pub is_retry: bool,
-    /// Counts how often the request is sent, as it happens: whoever gives the call up can still
-    /// tell.
+    /// Counts how often the request is sent, as it happens: who stops to wait
+    /// can still tell.
     pub attempts: Arc<AtomicU32>,
 }
 
@@ -125,16 +134,16 @@ pub struct Create {
 pub struct Delivered {
     /// The connection, or why there is none.
     pub result: Result<Box<Connection>, Error>,
-    /// Where the answer comes from.
+    /// Where the connection comes from.
     pub origin: Origin,
 }
 
-/// Where an answer comes from.
+/// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Chartbrew answered this call.
+    /// Chartbrew's response to this call.
     Answered,
-    /// The answer was lost and the connection was found by looking for it.
+    /// The response was lost and the connection was found by looking for it.
     Recovered,
     /// An earlier call with the same request id created it.
     Replayed,
@@ -156,28 +165,36 @@ struct Shared {
     breaker: Breaker,
     in_flight: Arc<Semaphore>,
     store: Store,
-    twins: Arc<Twins>,
+    identical: Arc<Identical>,
     lists: Lists,
-    tasks: TaskTracker,
-    /// Ends the attempts whose outcome nobody can ask for.
+    abandoned: Abandoned,
+    operations: TaskTracker,
+    /// The gateway is stopping: what nobody can ask for ends.
     stopping: CancellationToken,
+    /// The grace period is over: every caller is answered, and what can end does.
+    grace_over: CancellationToken,
 }
 
-/// One call at work. Whoever works for it, also after the caller is gone, holds it.
+/// One create, from its claim to its outcome. See [`create`].
 #[derive(Debug)]
-struct Job {
+struct CreateOperation {
     shared: Arc<Shared>,
     caller: Caller,
     create: Create,
     /// The names of the request in the store, if it has an id.
     identity: Option<Identity>,
-    /// Marks the rows that are this call's: the identity's key, or one like no other.
+    /// Marks the rows that are this create's: the identity's key, or one like no other.
     owner: Key,
-    /// The connection, once it is known, and whether its files are still to be uploaded.
-    created: OnceLock<(i32, bool)>,
-    _permit: OwnedSemaphorePermit,
-    _in_flight: InFlight,
+    progress: ProgressCell,
+    /// Nobody waits for it any more.
+    caller_gone: CancellationToken,
 }
+
+/// Leave to work for a caller.
+type Permit = (OwnedSemaphorePermit, InFlight);
+
+/// A caller that waits. Dropped, it has left.
+struct Waiting<'a>(&'a CreateOperation);
 
 // === impl Delivery ===
 
@@ -196,10 +213,12 @@ impl Delivery {
             breaker: Breaker::new(settings.breaker),
             in_flight: Arc::new(Semaphore::new(settings.max_in_flight)),
             store,
-            twins: Arc::default(),
+            identical: Arc::default(),
             lists: Lists::default(),
-            tasks: TaskTracker::new(),
+            abandoned: Abandoned::new(settings.max_abandoned),
+            operations: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            grace_over: CancellationToken::new(),
             client,
             upstream,
             settings,
@@ -211,41 +230,23 @@ impl Delivery {
 
     /// Creates a connection: once, or not at all, or says that it is not known.
     pub async fn create(&self, caller: Caller, create: Create) -> Delivered {
-        let Ok(permit) = self.shared.in_flight.clone().try_acquire_owned() else {
-            return Delivered {
-                result: Err(Error::Overloaded),
+        let result = match self.shared.in_flight.clone().try_acquire_owned() {
+            Err(_) => Err(Error::Overloaded),
+            Ok(permit) => {
+                let operation = CreateOperation::new(self.shared.clone(), caller, create);
+                operation.wait((permit, InFlight::begin())).await
+            }
+        };
+        match result {
+            Ok((connection, origin)) => Delivered {
+                result: Ok(connection),
+                origin,
+            },
+            Err(error) => Delivered {
+                result: Err(error),
                 origin: Origin::Answered,
-            };
-        };
-        let name = |id| Identity::new(&self.shared.upstream, id, &create);
-        let identity = create.request_id.map(name);
-        let job = Arc::new(Job {
-            shared: self.shared.clone(),
-            caller,
-            owner: identity
-                .as_ref()
-                .map_or_else(Key::unique, |identity| identity.key.clone()),
-            identity,
-            create,
-            created: OnceLock::new(),
-            _permit: permit,
-            _in_flight: InFlight::begin(),
-        });
-        let result = match &job.identity {
-            None => job.create_once().await,
-            Some(identity) => job.create_by_id(identity).await,
-        };
-        let (result, origin) = match result {
-            Ok((connection, origin)) => (Ok(connection), origin),
-            Err(error) => (Err(error), Origin::Answered),
-        };
-        Delivered { result, origin }
-    }
-
-    /// How long an open circuit waits before it lets a call through as a probe.
-    #[must_use]
-    pub fn probe_after(&self) -> Duration {
-        self.shared.settings.breaker.probe_after
+            },
+        }
     }
 
     /// Where the circuit to Chartbrew stands, as it changes.
@@ -260,12 +261,155 @@ impl Delivery {
         self.shared.store.watch_reachable()
     }
 
+    /// Ends with the grace period.
+    #[must_use]
+    pub fn grace_over(&self) -> CancellationToken {
+        self.shared.grace_over.clone()
+    }
+
+    /// The grace period is over: answers every call that is still open with what is known of it.
+    pub fn end_grace(&self) {
+        self.shared.grace_over.cancel();
+    }
+
     /// Waits for the work that goes on after its callers are gone, so that its outcome is kept.
-    /// Attempts without a request id are broken off: nobody can ask for theirs. Stop the server
-    /// first.
-    pub async fn drain(&self) {
-        self.shared.stopping.cancel();
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+    /// Operations without a request id end: nobody can ask for theirs. What must not be cut off is
+    /// waited for also when the time is over. Stop the server first. Returns whether all work has
+    /// ended in time.
+    pub async fn drain(&self, until: Instant) -> bool {
+        let Shared {
+            operations,
+            stopping,
+            client,
+            ..
+        } = &*self.shared;
+        stopping.cancel();
+        operations.close();
+        let in_time = timeout_at(until, operations.wait()).await.is_ok();
+        self.end_grace();
+        client.finish().await;
+        operations.wait().await;
+        in_time
+    }
+}
+
+// === impl CreateOperation ===
+
+impl CreateOperation {
+    fn new(shared: Arc<Shared>, caller: Caller, create: Create) -> Arc<Self> {
+        if !caller.is_retry {
+            shared.budget.deposit();
+        }
+        let name = |id| Identity::new(&shared.upstream, id, &create);
+        let identity = create.request_id.map(name);
+        let key = identity.as_ref().map(|identity| identity.key.clone());
+        Arc::new(Self {
+            owner: key.unwrap_or_else(Key::unique),
+            identity,
+            caller,
+            create,
+            progress: ProgressCell::default(),
+            caller_gone: CancellationToken::new(),
+            shared,
+        })
+    }
+
+    /// Starts the work and waits for it until the deadline or the end of the grace period.
+    async fn wait(self: Arc<Self>, permit: Permit) -> Result<Found, Error> {
+        let waiting = Waiting(&self);
+        let work = telemetry::carry(self.clone().work(permit));
+        let work = self.shared.operations.spawn(work);
+        let deadline = self.caller.deadline.instant();
+        let result = tokio::select! {
+            biased;
+            result = work => result.unwrap_or_else(|_| Err(self.outcome_unknown(false, false))),
+            () = sleep_until(deadline) => Err(self.stop_waiting(true)),
+            () = self.shared.grace_over.cancelled() => Err(self.stop_waiting(false)),
+        };
+        drop(waiting);
+        result
+    }
+
+    /// The protocol, given up at some time after its caller is gone.
+    async fn work(self: Arc<Self>, permit: Permit) -> Result<Found, Error> {
+        let run = self.clone().run();
+        tokio::select! {
+            biased;
+            result = Box::pin(run) => result,
+            () = self.given_up(permit) => Err(self.outcome_unknown(false, false)),
+        }
+    }
+
+    /// Waits until the caller is gone, and then for as long as the work may still be of use. The
+    /// permit is free again as soon as the caller is gone.
+    async fn given_up(&self, permit: Permit) {
+        self.caller_gone.cancelled().await;
+        drop(permit);
+        let settings = &self.shared.settings;
+        let nobody_can_ask = self.identity.is_none();
+        let limit = match nobody_can_ask {
+            true => settings.recovery_window,
+            false => settings.abandoned_after,
+        };
+        let member = self.shared.abandoned.enter();
+        tokio::select! {
+            () = sleep(limit) => {}
+            () = member.given_up() => {}
+            () = self.shared.grace_over.cancelled() => {}
+            () = self.shared.stopping.cancelled(), if nobody_can_ask => {}
+        }
+    }
+
+    /// What the caller is told that does not wait any longer.
+    fn stop_waiting(&self, deadline_passed: bool) -> Error {
+        let cause = || Box::new(Error::StillUnderWay);
+        match self.progress.stop() {
+            Progress::Nothing | Progress::Withheld => Error::too_late(),
+            Progress::Earlier => Error::OutcomeUnknown {
+                sent_by: SentBy::EarlierCall,
+                deadline_passed,
+                long_ago: false,
+            },
+            Progress::Sending(_) | Progress::Sent => self.outcome_unknown(deadline_passed, false),
+            Progress::Created(connection_id) => Error::NotReadable {
+                connection_id,
+                cause: cause(),
+            },
+            Progress::FilesMissing(connection_id) => Error::FilesNotUploaded {
+                connection_id,
+                cause: cause(),
+            },
+        }
+    }
+
+    fn outcome_unknown(&self, deadline_passed: bool, long_ago: bool) -> Error {
+        Error::OutcomeUnknown {
+            sent_by: match self.progress.is_earlier() {
+                true => SentBy::EarlierCall,
+                false => SentBy::ThisCall,
+            },
+            deadline_passed,
+            long_ago,
+        }
+    }
+
+    fn enter(&self) -> Place {
+        let (team, body) = (self.create.team, self.create.body.json());
+        let is_kept = self.identity.is_some();
+        self.shared
+            .identical
+            .enter(team, body, &self.owner, is_kept)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Self(operation) = self;
+        // With a request id the work goes on for whoever asks again. Without one, what was not sent
+        // yet is of no use to anybody.
+        if operation.identity.is_none() {
+            operation.progress.stop();
+        }
+        operation.caller_gone.cancel();
     }
 }

@@ -100,6 +100,8 @@ async fn bind_gateway(
     settings.chartbrew.url = sandbox_url.parse()?;
     // Callers bring the sandbox's token: a real one must not reach even an embedded Chartbrew.
     settings.grpc.own_token = None;
+    // There is no load balancer that must learn of the end.
+    settings.grpc.shutdown_delay = std::time::Duration::ZERO;
     loop {
         // A port that is taken is no reason not to show anything: any other will do.
         match App::bind(settings.clone()).await {

@@ -1,10 +1,14 @@
-//! The edge: gRPC in, gRPC out. Five steps a call, each in a room of its own: metadata → convert
+//! The edge: gRPC in, gRPC out. Five steps a call, each in a module of its own: metadata → convert
 //! → delivery → convert → status.
 
 mod call;
 mod deadline;
 mod foreign;
+mod framing;
+mod handshake;
 mod health;
+mod identity;
+mod message;
 mod metadata;
 mod methods;
 mod server;
@@ -20,7 +24,7 @@ use self::{
     status::Context,
 };
 use crate::{
-    chartbrew::{self, Rejection, Token},
+    chartbrew::{Rejection, Token},
     convert::{self, Limits},
     delivery::{self, Delivery},
     proto::{CreateRequest, CreateResponse, connection_service_server::ConnectionService},
@@ -34,7 +38,17 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// Calls at once on one connection. Default 256.
     pub max_streams: u32,
-    /// How long calls under way may go on after the signal to stop. Default 120 s.
+    /// Connections of callers at once. More are closed as soon as they are made. Default 10,000.
+    pub max_connections: usize,
+    /// How long a connection may take for its preface, and for the header block of each call.
+    /// Default 10 s.
+    pub handshake_timeout: Duration,
+    /// How long a call's message may take to arrive. Default 30 s.
+    pub message_timeout: Duration,
+    /// How long connections and calls are still taken after the signal to stop, while the health
+    /// service says that the gateway is not serving. Default 5 s.
+    pub shutdown_delay: Duration,
+    /// How long calls under way may go on after that. Default 120 s.
     pub shutdown_grace: Duration,
     /// Deadline of a create whose caller sets none. Default 120 s.
     pub create_deadline: Duration,
@@ -49,6 +63,10 @@ impl Default for Settings {
         Self {
             max_message_bytes: 5 * 1024 * 1024,
             max_streams: 256,
+            max_connections: 10_000,
+            handshake_timeout: Duration::from_secs(10),
+            message_timeout: Duration::from_secs(30),
+            shutdown_delay: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(120),
             create_deadline: Duration::from_secs(120),
             limits: Limits::default(),
@@ -109,16 +127,10 @@ impl Handlers {
         }
     }
 
-    /// A gateway whose own token is rejected can serve nobody: it is not ready until the token is
-    /// accepted again.
+    /// A gateway whose own token is rejected can serve nobody.
     fn note_token<T>(&self, result: &Result<T, delivery::Error>) {
-        if self.settings.own_token.is_none() {
-            return;
-        }
-        match result {
-            Ok(_) => self.health.set_token_accepted(true),
-            Err(error) if is_token_rejected(error) => self.health.set_token_accepted(false),
-            Err(_) => {}
+        if self.settings.own_token.is_some() && result.as_ref().is_err_and(is_token_rejected) {
+            self.health.token_rejected();
         }
     }
 }
@@ -128,12 +140,7 @@ fn is_token_rejected(error: &delivery::Error) -> bool {
     use delivery::Error::{FilesNotUploaded, NotReadable, Rejected};
     match error {
         Rejected(rejection) => *rejection == Rejection::TokenRejected,
-        FilesNotUploaded { cause, .. } | NotReadable { cause, .. } => {
-            matches!(
-                **cause,
-                chartbrew::Error::Rejected(Rejection::TokenRejected)
-            )
-        }
+        FilesNotUploaded { cause, .. } | NotReadable { cause, .. } => is_token_rejected(cause),
         _ => false,
     }
 }

@@ -149,7 +149,7 @@ fn fault() -> Fault {
         return create().delay_before_storing(ms(fastrand::u64(0..4)));
     }
     match fastrand::u8(0..16) {
-        0 => create().status(503),
+        0 => create().not_forwarded(),
         1 => create().status(429).header("retry-after", "0"),
         2 => create().status(500),
         3 => create().store_then_body(500, "text/html", "x"),

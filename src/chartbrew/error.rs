@@ -41,6 +41,10 @@ pub enum NotSent {
     Tls,
     /// The request could not be built: a fault of the settings or of the gateway.
     Request,
+    /// Its caller was told that nothing was sent before the body was begun: see [`SendState`].
+    ///
+    /// [`SendState`]: super::SendState
+    Withheld,
 }
 
 /// Why the outcome of a request that was sent is not known.
@@ -59,9 +63,10 @@ pub enum Unknown {
     /// Chartbrew lost its own database while a statement was under way, and answered 400. The
     /// statement may have been executed.
     StoreLost,
-    /// The server has given up on the request: 500 and its like.
+    /// Chartbrew itself failed and is done with the request: 500, 501 or 505 with its own marks.
     ServerError(u16),
-    /// Somebody before the server has given up waiting; the server may still be at it: 502, 504.
+    /// A proxy answered, or whoever it was left no mark of Chartbrew's. The request may never have
+    /// arrived, may be done, or may still be worked on: 408 and 5xx.
     GatewayError(u16),
 }
 
@@ -73,7 +78,7 @@ impl NotSent {
     pub fn is_transient(self) -> bool {
         match self {
             Self::Dns | Self::Connect | Self::ConnectTimeout => true,
-            Self::Tls | Self::Request => false,
+            Self::Tls | Self::Request | Self::Withheld => false,
         }
     }
 }
@@ -86,6 +91,7 @@ impl fmt::Display for NotSent {
             Self::ConnectTimeout => "the connection took too long",
             Self::Tls => "TLS could not be agreed on (certificate, name or protocol)",
             Self::Request => "the request could not be built",
+            Self::Withheld => "the caller's time was over before the request was written",
         })
     }
 }
@@ -105,10 +111,10 @@ impl Unknown {
 }
 
 impl Unknown {
-    /// Whether Chartbrew never answers so: a page, or "not implemented".
+    /// Whether Chartbrew never responds so: with a page in place of JSON, or "not implemented".
     #[must_use]
-    pub fn is_a_strangers(self) -> bool {
-        matches!(self, Self::NotJson | Self::ServerError(501 | 505))
+    pub fn is_not_chartbrew(self) -> bool {
+        matches!(self, Self::NotJson | Self::GatewayError(501 | 505))
     }
 }
 
@@ -128,13 +134,22 @@ impl fmt::Display for Unknown {
 }
 
 impl Error {
-    /// Whether a call that is safe to repeat may succeed another time.
+    /// Whether nothing was done and the same request may succeed later.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::NotSent(cause) => cause.is_transient(),
             Self::Rejected(rejection) => rejection.is_transient(),
-            Self::Unknown(_) => true,
+            Self::Unknown(_) => false,
+        }
+    }
+
+    /// The wait that the server asked for (`Retry-After`).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Rejected(rejection) => rejection.retry_after(),
+            Self::NotSent(_) | Self::Unknown(_) => None,
         }
     }
 
@@ -146,6 +161,7 @@ impl Error {
             Self::NotSent(NotSent::ConnectTimeout) => "connect_timeout",
             Self::NotSent(NotSent::Tls) => "tls",
             Self::NotSent(NotSent::Request) => "request",
+            Self::NotSent(NotSent::Withheld) => "withheld",
             Self::Rejected(_) => "rejected",
             Self::Unknown(Unknown::NoAnswer) => "no_answer",
             Self::Unknown(Unknown::Unreadable | Unknown::NotJson) => "unreadable",

@@ -2,7 +2,7 @@
 
 mod read;
 
-pub(super) use self::read::leaves_open;
+pub(super) use self::read::{leaves_open, says_not_forwarded};
 
 use std::{fmt, time::Duration};
 
@@ -25,12 +25,15 @@ pub enum Rejection {
     Unexplained(u16),
     /// 400: the operator switched this kind of source off.
     SourceDisabled,
+    /// 400: Chartbrew connects to no host in a private network for this kind of source, or the URL
+    /// is none.
+    HostNotAllowed,
     /// 400 whose error name says that Chartbrew could not reach its own database.
     StoreUnavailable,
     /// 429, with the wait asked for.
     RateLimited(Option<Duration>),
-    /// 503 (or 408, 425): not done, with the wait asked for.
-    Unavailable(u16, Option<Duration>),
+    /// 503 by which a proxy says that it forwarded nothing, with the wait asked for.
+    NotForwarded(Option<Duration>),
     /// A redirect, a 404 for the route, 405: this is not Chartbrew's API.
     NotTheApi(u16),
 }
@@ -72,7 +75,7 @@ impl Rejection {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::StoreUnavailable | Self::RateLimited(_) | Self::Unavailable(..) => true,
+            Self::StoreUnavailable | Self::RateLimited(_) | Self::NotForwarded(_) => true,
             Self::TokenRejected
             | Self::AccessDenied
             | Self::ConnectionNotFound
@@ -81,6 +84,7 @@ impl Rejection {
             | Self::Fields(_)
             | Self::Unexplained(_)
             | Self::SourceDisabled
+            | Self::HostNotAllowed
             | Self::NotTheApi(_) => false,
         }
     }
@@ -89,7 +93,7 @@ impl Rejection {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited(wait) | Self::Unavailable(_, wait) => *wait,
+            Self::RateLimited(wait) | Self::NotForwarded(wait) => *wait,
             Self::StoreUnavailable
             | Self::TokenRejected
             | Self::AccessDenied
@@ -99,6 +103,7 @@ impl Rejection {
             | Self::Fields(_)
             | Self::Unexplained(_)
             | Self::SourceDisabled
+            | Self::HostNotAllowed
             | Self::NotTheApi(_) => None,
         }
     }
@@ -112,11 +117,13 @@ impl Rejection {
             Self::ConnectionNotFound => 404,
             Self::AlreadyExists => 409,
             Self::TooLarge => 413,
-            Self::Fields(_) | Self::SourceDisabled | Self::StoreUnavailable => 400,
+            Self::Fields(_)
+            | Self::SourceDisabled
+            | Self::HostNotAllowed
+            | Self::StoreUnavailable => 400,
             Self::RateLimited(_) => 429,
-            Self::Unavailable(status, _) | Self::Unexplained(status) | Self::NotTheApi(status) => {
-                *status
-            }
+            Self::NotForwarded(_) => 503,
+            Self::Unexplained(status) | Self::NotTheApi(status) => *status,
         })
     }
 }
@@ -135,9 +142,10 @@ impl fmt::Display for Rejection {
             }
             Self::Unexplained(status) => write!(f, "HTTP {status} without a usable explanation"),
             Self::SourceDisabled => f.write_str("the source is switched off"),
+            Self::HostNotAllowed => f.write_str("Chartbrew may not connect to the host"),
             Self::StoreUnavailable => f.write_str("Chartbrew cannot reach its database"),
             Self::RateLimited(_) => f.write_str("rate limited"),
-            Self::Unavailable(status, _) => write!(f, "HTTP {status}"),
+            Self::NotForwarded(_) => f.write_str("a proxy forwarded nothing (HTTP 503)"),
             Self::NotTheApi(status) => write!(f, "HTTP {status}: not Chartbrew's API"),
         }
     }

@@ -1,30 +1,46 @@
-//! One request, one answer: reqwest set up so that what is known of the outcome stays known.
+//! One request, one response: reqwest set up so that what is known of the outcome stays known.
 //!
 //! What remains below this file: nothing retries and nothing is followed. reqwest's retries of
 //! protocol refusals and its redirects are off. hyper-util sends a request again by itself only
 //! when it took a *reused* connection that proved dead before a byte was written, and creates
 //! never take one (see [`Transport`]).
+//!
+//! **A request whose path names a connection is never cut off.** Cut off before its response is
+//! complete, it ends the whole Chartbrew process (measured: Chartbrew 5.3.0 keeps the row in
+//! `req.connection`, which is Node's name for the socket, and Node calls the row's `destroy()`).
+//! Such a request runs in a task of its own; whoever drops the future that waits for it ends only
+//! the waiting. [`Transport::finish`] waits for these tasks.
 
 mod answer;
 mod classify;
+mod send_state;
 mod upload;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method,
     header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE},
 };
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
-pub use self::answer::Answer;
-use self::classify::classify;
+pub use self::{answer::Answer, send_state::SendState};
 pub(super) use self::{answer::Success, upload::sending_takes};
-use super::{Error, NotSent, Settings, Token, types::File};
-use crate::telemetry::Attempt;
+use self::{classify::classify, send_state::GuardedBody};
+use super::{Error, NotSent, Settings, Token, Unknown, types::File};
+use crate::telemetry::{self, Attempt};
 
-/// Two pools behind one door.
+/// Requests at once whose path names a connection. Each may last as long as Chartbrew likes, so
+/// that there must be an end to their number.
+const MAX_OF_CONNECTIONS: usize = 256;
+/// How long a connection without traffic is trusted. A host that was lost says nothing; without
+/// probes, a request that waits for its response would wait for ever.
+const TCP_KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Two connection pools.
 ///
 /// A create goes out on a connection of its own. A reused one may just be being closed by the
 /// server when the request is written onto it, and then nobody can tell whether it was read
@@ -37,23 +53,26 @@ pub(super) struct Transport {
     pooled: reqwest::Client,
     base: Url,
     max_answer_bytes: usize,
+    /// The requests that must not be cut off.
+    of_connections: TaskTracker,
+    permits: Arc<Semaphore>,
 }
 
 /// A request to be sent.
 #[derive(Debug)]
-pub(super) struct Call<'a> {
+pub(super) struct Call {
     method: Method,
     path: String,
     template: &'static str,
-    body: Payload<'a>,
+    body: Payload,
     of_a_connection: bool,
 }
 
 #[derive(Debug)]
-enum Payload<'a> {
+enum Payload {
     None,
-    Json(Bytes),
-    File(&'a File),
+    Json(Bytes, SendState),
+    File(File),
 }
 
 /// The client cannot be set up.
@@ -83,6 +102,7 @@ impl Transport {
                 .referer(false)
                 .retry(reqwest::retry::never())
                 .tcp_nodelay(true)
+                .tcp_keepalive(TCP_KEEPALIVE)
                 .connect_timeout(settings.connect_timeout)
         };
         let close = HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("close"))]);
@@ -99,11 +119,39 @@ impl Transport {
                 .map_err(InvalidClient::Http)?,
             base,
             max_answer_bytes: settings.max_answer_bytes,
+            of_connections: TaskTracker::new(),
+            permits: Arc::new(Semaphore::new(MAX_OF_CONNECTIONS)),
         })
     }
 
-    /// Sends the call once and reads the answer whole.
-    pub(super) async fn send(&self, token: &Token, call: Call<'_>) -> Result<Success, Error> {
+    /// Sends the call once and reads the response whole.
+    pub(super) async fn send(&self, token: &Token, call: Call) -> Result<Success, Error> {
+        if !call.of_a_connection {
+            return self.measured(token, call).await;
+        }
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| Error::NotSent(NotSent::Request))?;
+        let (transport, token) = (self.clone(), token.clone());
+        let to_the_end = self.of_connections.spawn(telemetry::carry(async move {
+            let _permit = permit;
+            transport.measured(&token, call).await
+        }));
+        let no_answer = Err(Error::Unknown(Unknown::NoAnswer));
+        to_the_end.await.unwrap_or(no_answer)
+    }
+
+    /// Waits for the requests that must not be cut off. None is begun afterwards by whoever has
+    /// stopped to send.
+    pub(super) async fn finish(&self) {
+        self.of_connections.close();
+        if !self.of_connections.is_empty() {
+            let requests = self.of_connections.len();
+            tracing::info!(requests, "waiting for Chartbrew to complete its responses");
+        }
+        self.of_connections.wait().await;
+    }
+
+    async fn measured(&self, token: &Token, call: Call) -> Result<Success, Error> {
         let url = self
             .base
             .join(&call.path)
@@ -117,14 +165,14 @@ impl Transport {
     async fn exchange(
         &self,
         token: &Token,
-        call: Call<'_>,
+        call: Call,
         url: Url,
         attempt: &mut Attempt,
     ) -> Result<Success, Error> {
         let mut trace = HeaderMap::new();
         attempt.write_to(&mut trace);
         let client = match call.body {
-            Payload::Json(_) | Payload::File(_) => &self.fresh,
+            Payload::Json(..) | Payload::File(_) => &self.fresh,
             Payload::None => &self.pooled,
         };
         let request = client
@@ -132,14 +180,21 @@ impl Transport {
             .headers(trace)
             .header(AUTHORIZATION, token.header())
             .header(ACCEPT, "application/json");
+        let mut sending = None;
         let request = match call.body {
             Payload::None => request,
-            Payload::Json(json) => request.header(CONTENT_TYPE, "application/json").body(json),
-            Payload::File(file) => request.multipart(upload::form(file)),
+            Payload::Json(json, state) => {
+                sending = Some(state.clone());
+                let body = reqwest::Body::wrap(GuardedBody::new(json, state));
+                request.header(CONTENT_TYPE, "application/json").body(body)
+            }
+            Payload::File(file) => request.multipart(upload::form(&file)),
         };
-        let response = request.send().await.map_err(|error| classify(&error))?;
+        let response = request.send().await;
+        let response = response.map_err(|error| classify(&error, sending.as_ref()))?;
         attempt.answered(response.status().as_u16());
-        answer::read(response, self.max_answer_bytes, call.of_a_connection).await
+        let drain = call.of_a_connection.then_some(&self.of_connections);
+        answer::read(response, self.max_answer_bytes, drain).await
     }
 }
 
@@ -169,16 +224,21 @@ fn base_url(url: &Url) -> Result<Url, InvalidClient> {
 
 // === impl Call ===
 
-impl<'a> Call<'a> {
+impl Call {
     pub(super) fn get(path: String, template: &'static str) -> Self {
         Self::new(Method::GET, path, template, Payload::None)
     }
 
-    pub(super) fn json(method: Method, path: String, template: &'static str, json: Bytes) -> Self {
-        Self::new(method, path, template, Payload::Json(json))
+    pub(super) fn post(
+        path: String,
+        template: &'static str,
+        json: Bytes,
+        state: SendState,
+    ) -> Self {
+        Self::new(Method::POST, path, template, Payload::Json(json, state))
     }
 
-    pub(super) fn file(path: String, template: &'static str, file: &'a File) -> Self {
+    pub(super) fn file(path: String, template: &'static str, file: File) -> Self {
         Self::new(Method::POST, path, template, Payload::File(file))
     }
 
@@ -192,13 +252,14 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The path names a connection: a 404 is about that, not about the route.
+    /// The path names a connection: a 404 is about that, not about the route, and the request is
+    /// never cut off.
     pub(super) fn of_a_connection(mut self) -> Self {
         self.of_a_connection = true;
         self
     }
 
-    fn new(method: Method, path: String, template: &'static str, body: Payload<'a>) -> Self {
+    fn new(method: Method, path: String, template: &'static str, body: Payload) -> Self {
         Self {
             method,
             path,
@@ -209,7 +270,7 @@ impl<'a> Call<'a> {
     }
 }
 
-impl fmt::Display for Call<'_> {
+impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} /{}", self.method, self.path)
     }

@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(default_value = "4s")]
     pub(super) idle_timeout: String,
 
-    /// Largest answer of Chartbrew's that is read, in bytes. It may hold a database's schema.
+    /// Largest response of Chartbrew's that is read, in bytes. It may hold a database's schema.
     #[arg(long, env = "GATEWAY_MAX_ANSWER_BYTES", value_name = "BYTES", help_heading = UPSTREAM)]
     #[arg(default_value = "16777216")]
     pub(super) max_answer_bytes: String,
@@ -67,7 +67,28 @@ pub struct Args {
     #[arg(default_value = "120s")]
     pub(super) create_deadline: String,
 
-    /// How long calls under way may go on after SIGTERM or SIGINT. A second signal ends at once.
+    /// Connections of callers at once. More are closed as soon as they are made.
+    #[arg(long, env = "GATEWAY_MAX_CONNECTIONS", value_name = "COUNT", help_heading = SERVING)]
+    #[arg(default_value = "10000")]
+    pub(super) max_connections: String,
+
+    /// How long a connection may take for its preface, and for the header block of each call.
+    #[arg(long, env = "GATEWAY_HANDSHAKE_TIMEOUT", value_name = "DURATION", help_heading = SERVING)]
+    #[arg(default_value = "10s")]
+    pub(super) handshake_timeout: String,
+
+    /// How long a call's message may take to arrive.
+    #[arg(long, env = "GATEWAY_MESSAGE_TIMEOUT", value_name = "DURATION", help_heading = SERVING)]
+    #[arg(default_value = "30s")]
+    pub(super) message_timeout: String,
+
+    /// How long calls are still taken after SIGTERM or SIGINT, while health says NOT_SERVING: load
+    /// balancers need some seconds to learn of it. 0s: not at all.
+    #[arg(long, env = "GATEWAY_SHUTDOWN_DELAY", value_name = "DURATION", help_heading = SERVING)]
+    #[arg(default_value = "5s")]
+    pub(super) shutdown_delay: String,
+
+    /// How long calls under way may go on after that. A second signal ends at once.
     #[arg(long, env = "GATEWAY_SHUTDOWN_GRACE", value_name = "DURATION", help_heading = SERVING)]
     #[arg(default_value = "120s")]
     pub(super) shutdown_grace: String,
@@ -108,20 +129,27 @@ pub struct Args {
     #[arg(default_value = "5s")]
     pub(super) circuit_probe: String,
 
-    /// Calls under way at once, work that outlives its caller included. More are refused at once.
+    /// Calls under way at once. More are refused at once.
     #[arg(long, env = "GATEWAY_MAX_IN_FLIGHT", value_name = "COUNT", help_heading = DELIVERY)]
     #[arg(default_value = "1024")]
     pub(super) max_in_flight: String,
 
-    /// How long a connection is looked for after the answer to its creation was lost.
+    /// How long a connection is looked for after the response to its creation was lost.
     #[arg(long, env = "GATEWAY_RECOVERY_WINDOW", value_name = "DURATION", help_heading = DELIVERY)]
     #[arg(default_value = "30s")]
     pub(super) recovery_window: String,
 
-    /// How long a request that was sent is waited for once its caller is gone.
+    /// How long the response to a create with a request_id is waited for once its caller is gone.
+    /// Without a request_id: GATEWAY_RECOVERY_WINDOW.
     #[arg(long, env = "GATEWAY_ABANDONED_AFTER", value_name = "DURATION", help_heading = DELIVERY)]
-    #[arg(default_value = "120s")]
+    #[arg(default_value = "1h")]
     pub(super) abandoned_after: String,
+
+    /// Creates that are waited for at once although their callers are gone. The oldest is given up
+    /// for a newer one.
+    #[arg(long, env = "GATEWAY_MAX_ABANDONED", value_name = "COUNT", help_heading = DELIVERY)]
+    #[arg(default_value = "1024")]
+    pub(super) max_abandoned: String,
 
     /// Where request ids are kept: memory (of this process), or a Redis or Valkey that several
     /// gateways share: redis://user:password@host:6379/0, all but the host optional; rediss:// for

@@ -24,6 +24,9 @@ const RETRIES_CEILING: u32 = i32::MAX as u32 - 1;
 /// More threads than any machine has cores: a start with them would not come to its end.
 const THREADS_CEILING: usize = 4096;
 
+/// The longest duration: no clock overflows by it.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Collects what is wrong and goes on with whatever parses.
 #[derive(Default)]
 pub(super) struct Reader {
@@ -73,6 +76,10 @@ impl Reader {
             max_message_bytes,
             max_streams,
             create_deadline,
+            max_connections,
+            handshake_timeout,
+            message_timeout,
+            shutdown_delay,
             shutdown_grace,
             attempts,
             backoff,
@@ -84,6 +91,7 @@ impl Reader {
             max_in_flight,
             recovery_window,
             abandoned_after,
+            max_abandoned,
             request_id_store,
             max_name_chars,
             max_body_bytes,
@@ -104,6 +112,14 @@ impl Reader {
         let max_message_bytes = self.count("GATEWAY_MAX_MESSAGE_BYTES", &max_message_bytes);
         let max_streams = self.count("GATEWAY_MAX_STREAMS", &max_streams);
         let create_deadline = self.duration("GATEWAY_CREATE_DEADLINE", &create_deadline);
+        let max_connections = self.count_to(
+            "GATEWAY_MAX_CONNECTIONS",
+            &max_connections,
+            Semaphore::MAX_PERMITS,
+        );
+        let handshake_timeout = self.duration("GATEWAY_HANDSHAKE_TIMEOUT", &handshake_timeout);
+        let message_timeout = self.duration("GATEWAY_MESSAGE_TIMEOUT", &message_timeout);
+        let shutdown_delay = self.duration_or_zero("GATEWAY_SHUTDOWN_DELAY", &shutdown_delay);
         let shutdown_grace = self.duration("GATEWAY_SHUTDOWN_GRACE", &shutdown_grace);
         let attempts = self.count("GATEWAY_ATTEMPTS", &attempts);
         let base = self.duration("GATEWAY_BACKOFF", &backoff);
@@ -123,6 +139,7 @@ impl Reader {
         );
         let recovery_window = self.duration("GATEWAY_RECOVERY_WINDOW", &recovery_window);
         let abandoned_after = self.duration("GATEWAY_ABANDONED_AFTER", &abandoned_after);
+        let max_abandoned = self.count("GATEWAY_MAX_ABANDONED", &max_abandoned);
         let request_id_store = self.store("GATEWAY_REQUEST_ID_STORE", &request_id_store);
         let name_chars = self.count("GATEWAY_MAX_NAME_CHARS", &max_name_chars);
         let body_bytes = self.count("GATEWAY_MAX_BODY_BYTES", &max_body_bytes);
@@ -146,6 +163,10 @@ impl Reader {
                 grpc: grpc::Settings {
                     max_message_bytes: max_message_bytes?,
                     max_streams: max_streams?,
+                    max_connections: max_connections?,
+                    handshake_timeout: handshake_timeout?,
+                    message_timeout: message_timeout?,
+                    shutdown_delay: shutdown_delay?,
                     shutdown_grace: shutdown_grace?,
                     create_deadline: create_deadline?,
                     limits: Limits {
@@ -172,6 +193,7 @@ impl Reader {
                     max_in_flight: max_in_flight?,
                     recovery_window: recovery_window?,
                     abandoned_after: abandoned_after?,
+                    max_abandoned: max_abandoned?,
                 },
                 chartbrew: chartbrew::Settings {
                     url: url?,
@@ -259,13 +281,18 @@ impl Reader {
     }
 
     fn duration(&mut self, variable: &'static str, text: &str) -> Option<Duration> {
+        match self.duration_or_zero(variable, text)? {
+            Duration::ZERO => self.wrong(variable, "must be greater than 0, such as 500ms or 2s"),
+            duration => Some(duration),
+        }
+    }
+
+    fn duration_or_zero(&mut self, variable: &'static str, text: &str) -> Option<Duration> {
         let duration = text.trim().parse::<SignedDuration>().ok();
         match duration.map(Duration::try_from) {
-            Some(Ok(duration)) if !duration.is_zero() => Some(duration),
-            _ => self.wrong(
-                variable,
-                "must be a duration greater than 0, such as 500ms or 2s",
-            ),
+            Some(Ok(duration)) if duration <= LONGEST => Some(duration),
+            Some(Ok(_)) => self.wrong(variable, "must be at most 8760h, a year"),
+            _ => self.wrong(variable, "must be a duration, such as 500ms or 2s"),
         }
     }
 

@@ -1,234 +1,327 @@
-//! Create, as its caller asked for it: plain, or with a request id.
+//! The protocol of a create: claim → send → response, or recovery → record → files.
+//!
+//! It runs in a task of its own, which no caller, deadline or shutdown drops in the middle of what
+//! must not be cut off. The caller only waits for it ([`Delivery::create`]). What the caller is told
+//! when it stops to wait is decided by [`Progress`].
+//!
+//! [`Delivery::create`]: super::Delivery::create
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{
-    Error, Job, Origin,
-    recovery::Sent,
-    request_id::{Holder, Identity, Lease, Next, Store},
-    retry::{Found, retry_cause},
+    CreateOperation, Error, Origin,
+    claim::Claim,
+    effect::{Effect, Failure},
+    identical::Place,
+    progress::Progress,
+    recovery::{Began, SearchResult, Sent},
+    request_id::{Identity, Next},
 };
 use crate::{
-    chartbrew::{self, Unknown, types::Connection},
-    telemetry::{self, Event},
+    chartbrew::{
+        self, Client, SendState, Unknown,
+        types::{Connection, File},
+    },
+    telemetry::{self, Event, RecoveryResult},
 };
 
-impl Job {
-    /// Without a request id nobody can ask again: all ends with the caller's deadline.
-    pub(super) async fn create_once(self: &Arc<Self>) -> Result<Found, Error> {
-        let patience = self.caller.deadline.instant();
-        let (created, origin) = self.send(patience, None).await?;
-        Ok((self.upload(created, patience).await?, origin))
-    }
+/// A connection and where it came from.
+pub(super) type Found = (Box<Connection>, Origin);
 
-    /// With a request id the work goes on when the caller goes away, and its outcome is kept.
-    pub(super) async fn create_by_id(
-        self: &Arc<Self>,
-        identity: &Identity,
-    ) -> Result<Found, Error> {
-        let deadline = self.caller.deadline.instant();
-        let answer = timeout_at(deadline, self.claim_and_work(identity)).await;
-        answer.unwrap_or_else(|_| match self.created.get() {
-            // Only the files are not there yet, or the row could not be read in time.
-            Some((connection_id, files)) => {
-                let connection_id = *connection_id;
-                let cause = Box::new(chartbrew::Error::Unknown(Unknown::NoAnswer));
-                Err(match files {
-                    true => Error::FilesNotUploaded {
-                        connection_id,
-                        cause,
-                    },
-                    false => Error::NotReadable {
-                        connection_id,
-                        cause,
-                    },
-                })
+/// What is kept of the time to look for a row whose response does not come: a quarter, at most
+/// this.
+const LONGEST_RESERVE: Duration = Duration::from_secs(3);
+/// What an upload needs beside the time that sending it takes, and an eighth of that: Chartbrew
+/// stores the file and responds.
+const UPLOAD_MARGIN: Duration = Duration::from_millis(100);
+
+/// What a request id says of a create.
+enum Claimed {
+    /// Nothing was sent for it.
+    Unsent(Arc<Claim>),
+    /// An earlier call sent it and never learned its outcome.
+    Lost(Arc<Claim>, Began),
+    /// An earlier call created this connection. A claim: files are missing.
+    Created(i32, Option<Arc<Claim>>),
+}
+
+impl CreateOperation {
+    /// The protocol, from the first step to the last.
+    pub(super) async fn run(self: Arc<Self>) -> Result<Found, Error> {
+        let Some(identity) = &self.identity else {
+            let place = Arc::new(self.enter());
+            let (created, origin) = self.send(&place, None).await?;
+            return Ok((self.upload(created, None).await?, origin));
+        };
+        let (claim, found) = match self.claim(identity).await? {
+            Claimed::Unsent(claim) => {
+                let place = Arc::new(self.enter());
+                let found = self.send(&place, Some(&claim)).await;
+                if found
+                    .as_ref()
+                    .is_err_and(Error::proves_that_nothing_was_created)
+                {
+                    claim.release().await;
+                }
+                (claim, found?)
             }
-            None => Err(self.outcome_unknown()),
-        })
+            Claimed::Lost(claim, began) => {
+                let place = self.enter();
+                let cause = Unknown::NoAnswer;
+                let found = self.recover(&place, Sent { began, cause }).await?;
+                (claim, found)
+            }
+            Claimed::Created(id, claim) => return self.replay(id, claim).await,
+        };
+        let (created, origin) = found;
+        let is_complete = self.create.files.is_empty();
+        claim.created(created.id, is_complete).await;
+        Ok((self.upload(created, Some(claim)).await?, origin))
     }
 
-    async fn claim_and_work(self: &Arc<Self>, identity: &Identity) -> Result<Found, Error> {
+    // === claim ===
+
+    /// Waits until the request id is this call's to work for, or has an outcome.
+    async fn claim(&self, identity: &Identity) -> Result<Claimed, Error> {
+        let store = &self.shared.store;
         loop {
             let holder = Uuid::new_v4();
-            let claim = || Claim {
-                job: self.clone(),
-                identity: identity.clone(),
-                holder,
-                recovers: false,
-                settled: false,
-                _lease: self.shared.store.lease(&identity.key, holder),
-            };
-            let asked = Instant::now();
-            match self.shared.store.claim(identity, holder).await? {
-                Next::Run => return claim().work(None).await,
+            let claim = || Claim::new(self.shared.clone(), identity.key.clone(), holder);
+            // Before the question, so that it is never later than it was.
+            let asked = Began::now();
+            match store.claim(identity, holder).await? {
+                Next::Run => return Ok(Claimed::Unsent(claim())),
                 Next::Recover { sent } => {
-                    let sent = Sent {
-                        // Before the question, so that it is never later than it was.
-                        known: asked,
-                        before: sent,
-                        cause: Unknown::NoAnswer,
-                    };
-                    return claim().work(Some(sent)).await;
+                    self.progress.set(Progress::Earlier);
+                    return Ok(Claimed::Lost(claim(), asked.minus(sent)));
                 }
-                Next::Wait => self.shared.store.changed(&identity.key).await,
-                Next::Replay { id, complete: true } => {
-                    self.created.get_or_init(|| (id, false));
-                    let row = self.read(id).await?;
-                    telemetry::record(Event::Replay);
-                    return Ok((row, Origin::Replayed));
+                Next::Wait { created } => {
+                    self.progress.set(match created {
+                        Some(id) => Progress::FilesMissing(id),
+                        None => Progress::Earlier,
+                    });
+                    store.changed(&identity.key).await;
                 }
+                Next::Replay { id, complete: true } => return Ok(Claimed::Created(id, None)),
                 Next::Replay {
                     id,
                     complete: false,
-                } => return self.complete(identity, holder, id).await,
+                } => return Ok(Claimed::Created(id, Some(claim()))),
                 Next::Mismatch => return Err(Error::RequestIdReused),
             }
+            self.progress.set(Progress::Nothing);
         }
     }
 
-    /// Uploads the files to what an earlier call created. They are this call's too: its
-    /// fingerprint is that of the call before it.
-    async fn complete(
+    // === send ===
+
+    /// Sends the request until its outcome is known, or recovers it.
+    async fn send(
         self: &Arc<Self>,
-        identity: &Identity,
-        holder: Holder,
-        id: i32,
+        place: &Arc<Place>,
+        claim: Option<&Arc<Claim>>,
     ) -> Result<Found, Error> {
-        let row = self.read(id).await?;
-        let row = self.upload(row, self.caller.deadline.instant()).await?;
-        let noted = self.shared.store.created(&identity.key, holder, id, true);
-        if let Err(error) = noted.await {
-            tracing::warn!(%error, "cannot note that files were uploaded; they will be again");
+        let began = Began::now();
+        let sent = self.shared.repeat(&self.caller, Effect::Create, |_| {
+            let (operation, place, claim) = (self.clone(), place.clone(), claim.cloned());
+            async move { operation.attempt(&place, claim.as_deref()).await }
+        });
+        match sent.await {
+            Ok(found) => Ok(found),
+            Err(Failure::Request(chartbrew::Error::Unknown(cause))) => {
+                self.recover(place, Sent { began, cause }).await
+            }
+            Err(Failure::Request(error)) => Err(Error::of_request(error)),
+            Err(Failure::Stop(error)) => Err(error),
         }
+    }
+
+    /// Sends the request once and waits for its response for as long as it may come.
+    async fn attempt(&self, place: &Place, claim: Option<&Claim>) -> Result<Found, Failure> {
+        if let Some(claim) = claim {
+            let noted = claim.sending().await;
+            noted.map_err(|error| Failure::Stop(error.into()))?;
+        }
+        let Some(state) = self.progress.begin_sending() else {
+            return Err(Failure::Stop(Error::too_late()));
+        };
+        self.caller.attempts.fetch_add(1, Ordering::Relaxed);
+        place.await_response();
+        let found = self.response(place, state).await;
+        match &found {
+            Ok((row, _)) => self.progress.set(Progress::Created(row.id)),
+            Err(chartbrew::Error::Unknown(_)) => self.progress.set(Progress::Sent),
+            Err(_) => {
+                place.close();
+                self.progress.set(Progress::Nothing);
+            }
+        }
+        Ok(found?)
+    }
+
+    /// The response to the request, or its row if that is found first.
+    ///
+    /// When the caller's time is nearly over and there is no response, its row is looked for while
+    /// the response is awaited still: a connection that died in silence (a proxy that forgot it, a
+    /// lost host) never says so, and the row may be there.
+    async fn response(&self, place: &Place, state: SendState) -> Result<Found, chartbrew::Error> {
+        let (began, team) = (Began::now(), self.create.team);
+        let json = self.create.body.json().clone();
+        let response = self
+            .shared
+            .client
+            .create(&self.caller.token, team, json, state.clone());
+        let mut response = std::pin::pin!(response);
+        let deadline = self.caller.deadline.instant();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let look_at = deadline - (left / 4).min(LONGEST_RESERVE);
+        let answer = match timeout_at(look_at, &mut response).await {
+            Ok(answer) => answer,
+            Err(_) if !state.has_begun() => response.await,
+            Err(_) => tokio::select! {
+                biased;
+                answer = &mut response => answer,
+                found = self.find_unanswered(place, began, deadline) => return Ok(found),
+            },
+        };
+        let row = Box::new(answer?.body);
+        if self.assign(place, row.id).await {
+            return Ok((row, Origin::Answered));
+        }
+        // The recovery of an identical create took it, whose own row is then the one that is left:
+        // two calls never get the same row.
+        tracing::warn!("an identical create was given the row that was just created");
+        Err(chartbrew::Error::Unknown(Unknown::NoAnswer))
+    }
+
+    /// Looks for the row of a request whose response has not come. Ends only if it is found.
+    async fn find_unanswered(&self, place: &Place, began: Began, until: Instant) -> Found {
+        let cause = Unknown::NoAnswer;
+        match self.search(place, Sent { began, cause }, until).await {
+            SearchResult::Found(row) => {
+                tracing::info!("found a row whose response has not come");
+                telemetry::record(Event::Recovery(RecoveryResult::Found));
+                (row, Origin::Recovered)
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Notes that a connection is this create's, so that no recovery takes it for another's.
+    /// `false` if it is another's already.
+    pub(super) async fn assign(&self, place: &Place, id: i32) -> bool {
+        if !place.assign(id) {
+            return false;
+        }
+        let store = &self.shared.store;
+        let assigned = store.assign(self.create.team, id, &self.owner).await;
+        assigned.unwrap_or_else(|error| {
+            if store.should_log() {
+                tracing::warn!(%error, "cannot note whose a connection is");
+            }
+            true
+        })
+    }
+
+    // === replay, files ===
+
+    /// What an earlier call created, read with the rights of this one.
+    async fn replay(self: &Arc<Self>, id: i32, claim: Option<Arc<Claim>>) -> Result<Found, Error> {
+        self.progress.set(Progress::Created(id));
+        let (token, team) = (&self.caller.token, self.create.team);
+        let client = &self.shared.client;
+        let row = self
+            .shared
+            .repeat(&self.caller, Effect::Read, |_| async move {
+                Ok(client.get(token, team, id).await?.body)
+            });
+        let row = row.await.map_err(|failure| Error::NotReadable {
+            connection_id: id,
+            cause: Box::new(failure.into()),
+        })?;
+        let row = match claim {
+            None => Box::new(row),
+            // Its files are this call's too: the fingerprint is that of the call before it.
+            claim => self.upload(Box::new(row), claim).await?,
+        };
         telemetry::record(Event::Replay);
         Ok((row, Origin::Replayed))
     }
 
-    /// What an earlier call created, read with the rights of this one.
-    async fn read(&self, id: i32) -> Result<Box<Connection>, Error> {
-        let settings = &self.shared.settings;
-        let (token, team) = (&self.caller.token, self.create.team);
-        let mut attempt = 1;
-        loop {
-            let get = self.shared.client.get(token, team, id);
-            let error = match telemetry::resent(attempt - 1, get).await {
-                Ok(answer) => return Ok(Box::new(answer.body)),
-                Err(error) => error,
-            };
-            let wait = settings.backoff.wait(attempt, fastrand::f64());
-            let again = attempt < settings.attempts && error.may_pass();
-            if !again || !self.caller.deadline.allows(wait) {
-                return Err(Error::NotReadable {
-                    connection_id: id,
-                    cause: Box::new(error),
-                });
-            }
-            telemetry::record(Event::Retry {
-                cause: retry_cause(&error),
-                attempts: attempt,
-                wait,
-            });
-            tokio::time::sleep(wait).await;
-            attempt += 1;
+    /// Uploads the files, if there are any, one after the other, and returns the row as it is then.
+    ///
+    /// An upload that is cut off ends Chartbrew. So none is begun that cannot end in time, and one
+    /// that has begun is carried to its end, whoever leaves; the claim is held until then.
+    async fn upload(
+        &self,
+        created: Box<Connection>,
+        claim: Option<Arc<Claim>>,
+    ) -> Result<Box<Connection>, Error> {
+        if self.create.files.is_empty() {
+            return Ok(created);
+        }
+        let connection_id = created.id;
+        self.progress.set(Progress::FilesMissing(connection_id));
+        let not_uploaded = |cause| Error::FilesNotUploaded {
+            connection_id,
+            cause: Box::new(cause),
+        };
+        let all = self
+            .create
+            .files
+            .iter()
+            .map(|file| upload_takes(&file))
+            .sum();
+        self.check_time(all).map_err(not_uploaded)?;
+        let mut row = created;
+        for file in self.create.files.iter() {
+            let uploaded = self.upload_one(connection_id, &file, claim.as_ref()).await;
+            row = Box::new(uploaded.map_err(|failure| not_uploaded(failure.into()))?);
+        }
+        if let Some(claim) = claim {
+            claim.created(connection_id, true).await;
+        }
+        Ok(row)
+    }
+
+    async fn upload_one(
+        &self,
+        id: i32,
+        file: &File,
+        claim: Option<&Arc<Claim>>,
+    ) -> Result<Connection, Failure> {
+        let (shared, team) = (&self.shared, self.create.team);
+        shared
+            .repeat(&self.caller, Effect::Idempotent, |_| async move {
+                self.check_time(upload_takes(file)).map_err(Failure::Stop)?;
+                let (client, token) = (shared.client.clone(), self.caller.token.clone());
+                let (file, claim) = (file.clone(), claim.cloned());
+                let upload = shared.operations.spawn(telemetry::carry(async move {
+                    let _until_it_ends = claim;
+                    client.upload(&token, team, id, file).await
+                }));
+                let no_answer = Err(chartbrew::Error::Unknown(Unknown::NoAnswer));
+                Ok(upload.await.unwrap_or(no_answer)?.body)
+            })
+            .await
+    }
+
+    fn check_time(&self, takes: Duration) -> Result<(), Error> {
+        match self.caller.deadline.allows(takes) {
+            true => Ok(()),
+            false => Err(Error::TooLittleTime { takes }),
         }
     }
 }
 
-/// A claim that is ours. Dropped without a settlement (a panic), it is kept as unclear.
-struct Claim {
-    job: Arc<Job>,
-    identity: Identity,
-    holder: Holder,
-    /// The request was sent by an earlier holder: nothing that is found out later proves that it
-    /// was not.
-    recovers: bool,
-    settled: bool,
-    /// Others take the claim for a dead holder's if it is not renewed.
-    _lease: Lease,
-}
-
-impl Claim {
-    /// Does the work in a task of its own and waits for it.
-    async fn work(mut self, lost: Option<Sent>) -> Result<Found, Error> {
-        self.recovers = lost.is_some();
-        let tasks = self.job.shared.tasks.clone();
-        let unknown = self.job.clone();
-        let task = tasks.spawn(telemetry::carry(async move {
-            let mut claim = self;
-            let result = claim.create(lost).await;
-            claim.settle(&result).await;
-            result
-        }));
-        task.await
-            .unwrap_or_else(|_| Err(unknown.outcome_unknown()))
-    }
-
-    async fn create(&self, lost: Option<Sent>) -> Result<Found, Error> {
-        let job = &self.job;
-        let patience = job.caller.deadline.instant();
-        let patience = patience.max(Instant::now() + job.shared.settings.abandoned_after);
-        let (created, origin) = match lost {
-            Some(sent) => job.recover_now(sent, patience).await?,
-            None => job.send(patience, Some(self.holder)).await?,
-        };
-        let complete = job.create.files.is_empty();
-        self.note_created(created.id, complete).await;
-        let uploaded = job.upload(created, patience).await?;
-        if !complete {
-            self.note_created(uploaded.id, true).await;
-        }
-        Ok((uploaded, origin))
-    }
-
-    async fn note_created(&self, id: i32, complete: bool) {
-        let noted = self
-            .store()
-            .created(&self.identity.key, self.holder, id, complete)
-            .await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, "cannot keep the outcome of a request id; it can be recovered");
-        }
-    }
-
-    async fn settle(&mut self, result: &Result<Found, Error>) {
-        self.settled = true;
-        let (store, key) = (self.store(), &self.identity.key);
-        let kept = match result {
-            Ok(_) | Err(Error::FilesNotUploaded { .. }) => Ok(()),
-            Err(error) if !self.recovers && error.proves_that_nothing_was_created() => {
-                store.release(key, self.holder).await
-            }
-            Err(_) => store.abandon(key, self.holder).await,
-        };
-        if let Err(error) = kept {
-            tracing::warn!(%error, "cannot give up the claim of a request id; it will expire");
-        }
-    }
-
-    fn store(&self) -> &Store {
-        &self.job.shared.store
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if self.settled {
-            return;
-        }
-        // Without a runtime the process is ending, and what is held lapses or ends with it.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        let (job, identity, holder) = (self.job.clone(), self.identity.clone(), self.holder);
-        let tasks = self.job.shared.tasks.clone();
-        let abandoned = tasks.track_future(async move {
-            // What cannot be given up expires with the holder's lease.
-            drop(job.shared.store.abandon(&identity.key, holder).await);
-        });
-        runtime.spawn(abandoned);
-    }
+/// How long an upload takes, with a margin.
+fn upload_takes(file: &File) -> Duration {
+    let sending = Client::sending_takes(file);
+    sending + sending / 8 + UPLOAD_MARGIN
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::request_id::StoreError;
-use crate::chartbrew::{NotSent, Rejection};
+use super::{effect::Failure, request_id::StoreError};
+use crate::chartbrew::{self, NotSent, Rejection, Unknown};
 
 /// Why there is no connection to return.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +11,7 @@ pub enum Error {
     /// Chartbrew said no. Nothing was created.
     #[error("rejected: {0}")]
     Rejected(Rejection),
-    /// Chartbrew could not be reached or is not ready. Nothing was created.
+    /// Chartbrew could not be reached or said that it did nothing. Nothing was created.
     #[error("unavailable: {cause}")]
     Unavailable {
         /// What stood in the way last.
@@ -28,34 +28,33 @@ pub enum Error {
     /// Too many calls under way here. Nothing was sent.
     #[error("too many calls in flight")]
     Overloaded,
-    /// The answer was lost and the connection was not found. It may exist, or come to.
+    /// The response was lost, or has not come yet, and the connection was not found. It may exist,
+    /// or come to.
     #[error("the outcome is not known")]
     OutcomeUnknown {
-        /// The caller's deadline ended the search.
+        /// Whose request it was.
+        sent_by: SentBy,
+        /// The caller's deadline ended the wait.
         deadline_passed: bool,
-        /// It was sent so long ago that it would be there by now: asking again will hardly tell
-        /// more.
+        /// It was sent so long ago that asking again will hardly tell more.
         long_ago: bool,
     },
-    /// The server gave up on the request and nothing was found to be created.
+    /// Chartbrew itself failed, is done with the request, and nothing was found to be created.
     #[error("upstream failed with HTTP {status}")]
     UpstreamError {
-        /// What was answered.
+        /// The response's status.
         status: u16,
-        /// The server itself answered, so it is done; a proxy that gave up on it says nothing of
-        /// what it still does.
-        settled: bool,
     },
-    /// Whatever answers is not Chartbrew's API.
-    #[error("what answers is not Chartbrew's API")]
+    /// Whatever responds is not Chartbrew's API. What became of the request is not known.
+    #[error("what responds is not Chartbrew's API")]
     NotTheApi {
-        /// What it answered.
+        /// The response's status.
         status: u16,
     },
     /// The request id was used for a different request.
     #[error("the request id was used for a different request")]
     RequestIdReused,
-    /// The store of request ids cannot be used. Nothing was sent.
+    /// The store of request ids cannot be used. Nothing was sent by this call.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The connection was created, its files were not uploaded.
@@ -63,21 +62,45 @@ pub enum Error {
     FilesNotUploaded {
         /// The connection that exists.
         connection_id: i32,
-        /// Why the upload failed.
-        cause: Box<crate::chartbrew::Error>,
+        /// Why the files are not there.
+        cause: Box<Self>,
     },
-    /// A connection that an earlier call created could not be read.
-    #[error("created as {connection_id} before, but it cannot be read: {cause}")]
+    /// A connection that was created could not be read.
+    #[error("created as {connection_id}, but it cannot be read: {cause}")]
     NotReadable {
         /// The connection.
         connection_id: i32,
         /// Why reading failed.
-        cause: Box<crate::chartbrew::Error>,
+        cause: Box<Self>,
     },
+    /// The deadline leaves too little time for what must not be cut off. It was not begun.
+    #[error("it takes {takes:?}, which the deadline does not leave")]
+    TooLittleTime {
+        /// How much it takes.
+        takes: Duration,
+    },
+    /// It goes on, but its caller has no time left to wait for it.
+    #[error("it was still under way when the time was over")]
+    StillUnderWay,
+    /// A request that may be repeated got no usable response, also after retries.
+    #[error("no usable response: {0}")]
+    NoResponse(Unknown),
 }
 
+/// Who sent a request whose outcome is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SentBy {
+    /// This call.
+    ThisCall,
+    /// An earlier call with the same request id, or one that is at it now.
+    EarlierCall,
+}
+
+/// When to come back, where nothing better is known.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 impl Error {
-    /// Whether the request may safely be sent again.
+    /// Whether nothing was created by this call, nor will be.
     #[must_use]
     pub fn proves_that_nothing_was_created(&self) -> bool {
         match self {
@@ -86,13 +109,52 @@ impl Error {
             | Self::RateLimited { .. }
             | Self::Overloaded
             | Self::RequestIdReused
-            | Self::Store(_) => true,
-            Self::UpstreamError { settled, .. } => *settled,
-            // A refusal by whatever stands there; a 200 may have been Chartbrew's all the same.
-            Self::NotTheApi { status } => *status != 200,
+            | Self::Store(_)
+            | Self::UpstreamError { .. } => true,
             Self::OutcomeUnknown { .. }
+            | Self::NotTheApi { .. }
             | Self::FilesNotUploaded { .. }
-            | Self::NotReadable { .. } => false,
+            | Self::NotReadable { .. }
+            | Self::TooLittleTime { .. }
+            | Self::StillUnderWay
+            | Self::NoResponse(_) => false,
+        }
+    }
+
+    /// The error of a request that is not sent again.
+    pub(super) fn of_request(error: chartbrew::Error) -> Self {
+        use chartbrew::Error as Request;
+        let retry_after = error.retry_after().unwrap_or(DEFAULT_RETRY_AFTER);
+        match error {
+            Request::NotSent(NotSent::Withheld) => Self::too_late(),
+            Request::NotSent(cause) => Self::Unavailable {
+                cause: Unavailable::NotSent(cause),
+                retry_after,
+            },
+            Request::Rejected(Rejection::RateLimited(_)) => Self::RateLimited { retry_after },
+            Request::Rejected(rejection) if rejection.is_transient() => Self::Unavailable {
+                cause: Unavailable::Rejected(rejection),
+                retry_after,
+            },
+            Request::Rejected(rejection) => Self::Rejected(rejection),
+            Request::Unknown(cause) => Self::NoResponse(cause),
+        }
+    }
+
+    /// The time was over before anything was sent.
+    pub(super) fn too_late() -> Self {
+        Self::Unavailable {
+            cause: Unavailable::DeadlineBeforeSending,
+            retry_after: DEFAULT_RETRY_AFTER,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Request(error) => Self::of_request(error),
+            Failure::Stop(error) => error,
         }
     }
 }
@@ -102,11 +164,11 @@ impl Error {
 pub enum Unavailable {
     /// No connection.
     NotSent(NotSent),
-    /// The server said "not now".
+    /// The server, or a proxy, said that it did nothing.
     Rejected(Rejection),
     /// The circuit is open.
     CircuitOpen,
-    /// The deadline passed before anything was sent.
+    /// The caller's time was over before anything was sent.
     DeadlineBeforeSending,
 }
 
@@ -116,7 +178,7 @@ impl std::fmt::Display for Unavailable {
             Self::NotSent(cause) => cause.fmt(f),
             Self::Rejected(cause) => cause.fmt(f),
             Self::CircuitOpen => f.write_str("the circuit is open"),
-            Self::DeadlineBeforeSending => f.write_str("the deadline passed before it was sent"),
+            Self::DeadlineBeforeSending => f.write_str("the time was over before it was sent"),
         }
     }
 }

@@ -1,28 +1,35 @@
-//! Outcome recovery: the request was sent, the answer was lost; look for what it created.
+//! Outcome recovery: the request was sent, its response was lost; look for what it created.
 //!
 //! The team's connections are listed. A candidate is a row that
 //!
-//! - equals the request in every field that the list shows, and then in every field that the row
-//!   itself shows (the password among them);
+//! - equals the request in every field that the list shows;
 //! - was created no earlier than the request was sent, by the server's own clock, so that clocks
 //!   need not agree;
-//! - was not handed out as the answer to another request.
+//! - is not another create's.
 //!
-//! One candidate is the answer. As many candidates as there are lost answers to byte for byte the
-//! same request are answers too: it does not matter which goes to which. More are ambiguous. None
-//! may mean that the server is still at it: look again, with growing pauses, until the deadline or
-//! the window ends. A server that gave a whole answer is done: two looks are enough then.
+//! Which of them is this create's is chosen by [`Place::choose`]. The chosen one is read by itself,
+//! since a list shows neither password nor schema, and must equal the request in these too. None may
+//! mean that the server is still at it: look again, with growing pauses, until the window ends. A
+//! server that is done with the request needs two looks.
+//!
+//! A look has a time limit of its own, so that one stuck request does not use up the window. A row
+//! is read only if it is the one to be taken, or to be ruled out: such a request must never be cut
+//! off, so there must be few of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, pin::Pin, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::{Error, Job, Origin, retry::Found, twins::Alone};
+use super::{
+    CreateOperation, Error, Origin,
+    create::Found,
+    identical::{Choice, Place},
+};
 use crate::{
     chartbrew::{
         self, Answer, Rejection, Unknown,
-        types::{Connection, ConnectionList, Likeness, View},
+        types::{Connection, Likeness, View},
     },
     telemetry::{self, Event, RecoveryResult},
 };
@@ -33,27 +40,41 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What the last look needs before the time is over.
 const LAST_LOOK: Duration = Duration::from_millis(100);
-/// No create takes longer: a silent ClickHouse host was given up after 60 s, a silent PostgreSQL
-/// host within a few minutes.
-const LONGEST_WORK: Duration = Duration::from_secs(10 * 60);
+/// Limit of one request of a look.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// How far a proxy's `Date` may be ahead of the clock that rows are stamped with.
+pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(5);
 /// Looks in a row at what a server created that is done with the request.
 const LOOKS_WHEN_SETTLED: u32 = 2;
+/// How many rows more than there are creates are read to find out whose they are.
+const MAX_SURPLUS: usize = 4;
 
-/// A request whose answer was lost.
+/// When a request began to be sent, at the earliest. Not a moment of the clock: it may lie before
+/// this machine was started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Began {
+    known: Instant,
+    before: Duration,
+}
+
+/// A request whose response was lost, or has not come yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    /// When it is known how long ago it was.
-    pub(super) known: Instant,
-    /// How long before then it began to be sent, at most. Not a moment of its own: it may lie
-    /// before this machine was started.
-    pub(super) before: Duration,
-    /// How its answer was lost.
+    /// When it began to be sent.
+    pub(super) began: Began,
+    /// How its response was lost.
     pub(super) cause: Unknown,
 }
 
-/// What looking for it has shown.
+/// Tells when something happened by the clock of the server, as its rows show it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ServerClock {
+    now: Timestamp,
+}
+
+/// What looking for a row has shown.
 #[derive(Debug)]
-pub(super) enum Search {
+pub(super) enum SearchResult {
     /// This is it.
     Found(Box<Connection>),
     /// It was not there for as long as there was time.
@@ -63,7 +84,7 @@ pub(super) enum Search {
     /// More than one may be it, or the reader may see too little to tell.
     Ambiguous,
     /// The list could not be read, or not at the end.
-    Blind,
+    ListUnavailable,
     /// What answers the list is not Chartbrew.
     NotTheApi,
 }
@@ -74,180 +95,227 @@ enum Look {
     None,
     Ambiguous,
     NotTheApi,
-    /// Could not look this time.
-    Failed,
+    /// Could not look this time, and may look again after this long.
+    Failed(Option<Duration>),
     /// Looking again is of no use.
     Refused,
 }
 
-impl Job {
-    /// Finds out what became of a request just sent.
-    pub(super) async fn recover_now(
-        self: &Arc<Self>,
-        sent: Sent,
-        patience: Instant,
-    ) -> Result<Found, Error> {
-        let window = Instant::now() + self.shared.settings.recovery_window;
-        let search = self.search(sent, window.min(patience)).await;
-        let result = search.result();
-        tracing::info!(cause = %sent.cause, %result, "looked for a lost answer");
+type RowRead = Pin<Box<dyn Future<Output = Result<Answer<Connection>, chartbrew::Error>> + Send>>;
+
+/// One search, and what its looks have learned of rows.
+struct Search<'a> {
+    operation: &'a CreateOperation,
+    place: &'a Place,
+    sent: Sent,
+    /// Rows that were read: `None` is another create's for certain.
+    read: HashMap<i32, Option<Box<Connection>>>,
+    /// A row that is being read, by a look that did not live to see it.
+    reading: Option<(i32, RowRead)>,
+}
+
+impl CreateOperation {
+    /// Finds out what became of a request whose response was lost.
+    pub(super) async fn recover(&self, place: &Place, sent: Sent) -> Result<Found, Error> {
+        let window = self.shared.settings.recovery_window;
+        place.response_lost(sent.began);
+        let search = self.search(place, sent, Instant::now() + window).await;
+        let result = search.for_telemetry();
+        tracing::info!(cause = %sent.cause, %result, "looked for the row of a lost response");
         telemetry::record(Event::Recovery(result));
-        let cut_off = patience < window;
+        let long_ago = self.is_long_ago(sent);
         match (search, sent.cause) {
-            (Search::Found(connection), _) => Ok((connection, Origin::Recovered)),
-            (Search::NotTheApi, Unknown::ServerError(status)) => Err(Error::NotTheApi { status }),
-            (Search::Settled, Unknown::Unreadable | Unknown::NotJson) | (Search::NotTheApi, _) => {
-                Err(Error::NotTheApi { status: 200 })
+            (SearchResult::Found(connection), _) => Ok((connection, Origin::Recovered)),
+            (SearchResult::NotTheApi, Unknown::GatewayError(status)) => {
+                Err(Error::NotTheApi { status })
             }
-            (Search::Settled, Unknown::ServerError(status)) => Err(Error::UpstreamError {
-                status,
-                settled: true,
-            }),
-            (Search::NotFound, Unknown::GatewayError(status)) if !cut_off => {
-                Err(Error::UpstreamError {
-                    status,
-                    settled: false,
-                })
+            (SearchResult::Settled, Unknown::Unreadable | Unknown::NotJson)
+            | (SearchResult::NotTheApi, _) => Err(Error::NotTheApi { status: 200 }),
+            (SearchResult::Settled, Unknown::ServerError(status)) => {
+                Err(Error::UpstreamError { status })
             }
-            (Search::NotFound | Search::Settled, _) if sent.is_long_ago() => {
-                Err(Error::OutcomeUnknown {
-                    deadline_passed: false,
-                    long_ago: true,
-                })
+            (SearchResult::NotFound | SearchResult::Settled, _) => {
+                Err(self.outcome_unknown(false, long_ago))
             }
-            (Search::NotFound | Search::Settled | Search::Blind, _) => Err(Error::OutcomeUnknown {
-                deadline_passed: cut_off,
-                long_ago: false,
-            }),
-            (Search::Ambiguous, _) => Err(self.outcome_unknown()),
+            (SearchResult::Ambiguous | SearchResult::ListUnavailable, _) => {
+                Err(self.outcome_unknown(false, false))
+            }
         }
     }
 
     /// Looks until it is found, or until there is nothing more to be expected.
-    pub(super) async fn search(self: &Arc<Self>, sent: Sent, until: Instant) -> Search {
-        let name = &self.create.body.sent().name;
-        let place = self.shared.twins.place(self.create.team, name);
-        let Ok(alone) = timeout_at(until, place.alone(self.create.body.json())).await else {
-            return Search::Blind;
+    pub(super) async fn search(&self, place: &Place, sent: Sent, until: Instant) -> SearchResult {
+        let mut search = Search {
+            operation: self,
+            place,
+            sent,
+            read: HashMap::new(),
+            reading: None,
         };
+        let is_settled = sent.cause.is_settled() || self.is_long_ago(sent);
         let mut pause = FIRST_PAUSE;
         // Looks in a row that saw the list, and nothing in it.
         let mut seen = 0;
         loop {
-            let looked = timeout_at(until, self.look(&alone, sent)).await;
-            match looked.unwrap_or(Look::Failed) {
-                Look::Found(connection) => return Search::Found(connection),
-                Look::Ambiguous => return Search::Ambiguous,
-                // Where the answer was none of Chartbrew's either, there is no Chartbrew. Else it
+            let mut asked = None;
+            match search.look().await {
+                Look::Found(connection) => return SearchResult::Found(connection),
+                Look::Ambiguous => return SearchResult::Ambiguous,
+                // Where the response was none of Chartbrew's either, there is no Chartbrew. Else it
                 // is a page that somebody puts in its place for now.
-                Look::NotTheApi if sent.cause.is_a_strangers() => return Search::NotTheApi,
-                Look::Refused => return Search::Blind,
-                Look::NotTheApi | Look::Failed => seen = 0,
+                Look::NotTheApi if sent.cause.is_not_chartbrew() => {
+                    return SearchResult::NotTheApi;
+                }
+                Look::Refused => return SearchResult::ListUnavailable,
+                Look::NotTheApi => seen = 0,
+                Look::Failed(retry_after) => (seen, asked) = (0, retry_after),
                 Look::None => seen += 1,
             }
-            if sent.is_settled() && seen >= LOOKS_WHEN_SETTLED {
-                return Search::Settled;
+            if is_settled && seen >= LOOKS_WHEN_SETTLED {
+                return SearchResult::Settled;
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left <= LAST_LOOK {
+            let wait = pause.max(asked.unwrap_or_default());
+            let Some(wait) = self.wait_before_another_look(wait, until) else {
                 break;
-            }
-            // The last look comes as late as it can.
-            tokio::time::sleep(pause.min(left - LAST_LOOK)).await;
+            };
+            tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         match seen {
-            0 => Search::Blind,
-            _ => Search::NotFound,
+            0 => SearchResult::ListUnavailable,
+            _ => SearchResult::NotFound,
         }
     }
 
-    async fn look(&self, alone: &Alone, sent: Sent) -> Look {
-        let (token, team) = (&self.caller.token, self.create.team);
-        let looking = self.shared.lists.look(&self.shared.client, token, team);
-        let list = match looking.await {
-            Ok(list) => list,
-            Err(error) => return cannot_look(&error),
+    /// The last look, and the last one that the caller can hear of, come as late as they can.
+    fn wait_before_another_look(&self, wait: Duration, until: Instant) -> Option<Duration> {
+        let now = Instant::now();
+        let before = |end: Instant| {
+            let left = end.saturating_duration_since(now);
+            left.checked_sub(LAST_LOOK).filter(|left| !left.is_zero())
         };
-        let since = began_by_the_servers_clock(&list, sent.ago());
+        let last = before(until)?;
+        let callers_last = before(self.caller.deadline.instant()).unwrap_or(last);
+        Some(wait.min(last).min(callers_last))
+    }
+
+    /// Whether a request is older than the response to any request is waited for.
+    fn is_long_ago(&self, sent: Sent) -> bool {
+        sent.began.elapsed() > self.shared.settings.abandoned_after
+    }
+}
+
+// === impl Search ===
+
+impl Search<'_> {
+    async fn look(&mut self) -> Look {
+        let operation = self.operation;
+        let shared = &operation.shared;
+        let (token, team) = (&operation.caller.token, operation.create.team);
+        let looking = shared.lists.look(&shared.client, token, team);
+        let list = match timeout(LOOK_LIMIT, looking).await {
+            Ok(Ok(list)) => list,
+            Ok(Err(error)) => return cannot_look(&error),
+            Err(_) => return Look::Failed(None),
+        };
+        let clock = ServerClock::new(list.date);
+        let since = clock.earliest(self.sent.began);
         let mut candidates = Vec::new();
         for row in &list.body.rows {
             if row.created_at.is_none_or(|created| created < since) {
                 continue;
             }
-            match self.create.body.likeness(row, View::List) {
-                Likeness::Same => {}
-                Likeness::Different => continue,
+            match operation.create.body.likeness(row, View::List) {
+                Likeness::Same => candidates.push(row),
+                Likeness::Different => {}
                 Likeness::Unclear => return Look::Ambiguous,
             }
-            match self.read_candidate(row).await {
-                Candidate::Same(row) => candidates.push(*row),
-                Candidate::Different => {}
-                Candidate::Unreadable => return Look::Failed,
-            }
-        }
-        self.choose(candidates, alone).await
-    }
-
-    /// Reads a row by itself: it then shows its password and its schema.
-    async fn read_candidate(&self, row: &Connection) -> Candidate {
-        let (token, team) = (&self.caller.token, self.create.team);
-        match self.shared.client.get(token, team, row.id).await {
-            Ok(answer) => match self.create.body.likeness(&answer.body, View::Single) {
-                Likeness::Same => Candidate::Same(Box::new(answer.body)),
-                Likeness::Different | Likeness::Unclear => Candidate::Different,
-            },
-            // Its schema is over the limit: the row as listed is all there is to show.
-            Err(chartbrew::Error::Unknown(Unknown::TooLarge)) => {
-                Candidate::Same(Box::new(row.clone()))
-            }
-            Err(chartbrew::Error::Rejected(Rejection::ConnectionNotFound)) => Candidate::Different,
-            Err(_) => Candidate::Unreadable,
-        }
-    }
-
-    /// Takes the oldest row that is nobody's yet, unless that would be a guess.
-    async fn choose(&self, candidates: Vec<Connection>, alone: &Alone) -> Look {
-        let mut free = Vec::new();
-        for row in candidates {
-            match self
-                .shared
-                .store
-                .is_free(self.create.team, row.id, &self.owner)
-                .await
-            {
-                Ok(true) => free.push(row),
-                Ok(false) => {}
-                Err(_) => return Look::Failed,
-            }
-        }
-        if free.len() > alone.unresolved() {
-            return Look::Ambiguous;
         }
         // The list is newest first.
-        while let Some(row) = free.pop() {
-            if self.hand_out(row.id).await {
-                return Look::Found(Box::new(row));
-            }
-        }
-        Look::None
+        candidates.reverse();
+        self.choose(&candidates, clock).await
     }
-}
 
-enum Candidate {
-    Same(Box<Connection>),
-    Different,
-    Unreadable,
-}
+    /// Takes the row that is this create's, unless that would be a guess.
+    async fn choose(&mut self, candidates: &[&Connection], clock: ServerClock) -> Look {
+        let mut taken = Vec::new();
+        loop {
+            let mut free = Vec::new();
+            for row in candidates {
+                let is_out =
+                    taken.contains(&row.id) || matches!(self.read.get(&row.id), Some(None));
+                if is_out || !self.place.is_free(row.id) {
+                    continue;
+                }
+                let operation = self.operation;
+                let (store, team) = (&operation.shared.store, operation.create.team);
+                match store.is_free(team, row.id, &operation.owner).await {
+                    Ok(true) => free.push((row.id, row.created_at)),
+                    Ok(false) => {}
+                    Err(_) => return Look::Failed(None),
+                }
+            }
+            let (chosen, is_ours) = match self.place.choose(&free, clock) {
+                Choice::Take(id) => (id, true),
+                Choice::Wait => return Look::None,
+                Choice::Ambiguous { surplus } => {
+                    let unread = free.iter().find(|(id, _)| !self.read.contains_key(id));
+                    match unread {
+                        Some((id, _)) if surplus <= MAX_SURPLUS => (*id, false),
+                        Some(_) | None => return Look::Ambiguous,
+                    }
+                }
+            };
+            let Some(listed) = candidates.iter().find(|row| row.id == chosen) else {
+                return Look::None;
+            };
+            let read = match self.read_row(listed).await {
+                Ok(read) => read,
+                Err(look) => return look,
+            };
+            // A row that was read to rule it out, or is ruled out now: choose anew, knowing it.
+            let Some(row) = read.filter(|_| is_ours) else {
+                continue;
+            };
+            if self.operation.assign(self.place, row.id).await {
+                return Look::Found(row);
+            }
+            taken.push(chosen);
+        }
+    }
 
-/// The earliest time at which the server can have seen the request, in whole seconds as its rows
-/// show them. The `Date` of the list is at most a second behind the server's clock and was made
-/// no later than we read it.
-fn began_by_the_servers_clock(list: &Answer<ConnectionList>, ago: Duration) -> Timestamp {
-    let now = list.date.unwrap_or_else(Timestamp::now);
-    let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);
-    let since = now.checked_sub(ago).unwrap_or(Timestamp::MIN);
-    Timestamp::from_second(since.as_second()).unwrap_or(Timestamp::MIN)
+    /// Reads a row by itself, once: it then shows its password and its schema. `None`: it is not
+    /// what was asked for.
+    async fn read_row(&mut self, listed: &Connection) -> Result<Option<Box<Connection>>, Look> {
+        let id = listed.id;
+        if let Some(known) = self.read.get(&id) {
+            return Ok(known.clone());
+        }
+        let operation = self.operation;
+        let (client, team) = (operation.shared.client.clone(), operation.create.team);
+        let token = operation.caller.token.clone();
+        let mut reading = match self.reading.take() {
+            Some((known, reading)) if known == id => reading,
+            // What is read of another row goes on by itself.
+            _ => Box::pin(async move { client.get(&token, team, id).await }),
+        };
+        let Ok(read) = timeout(LOOK_LIMIT, &mut reading).await else {
+            self.reading = Some((id, reading));
+            return Err(Look::Failed(None));
+        };
+        let row = match read {
+            Ok(answer) => {
+                let likeness = operation.create.body.likeness(&answer.body, View::Single);
+                (likeness == Likeness::Same).then(|| Box::new(answer.body))
+            }
+            // Its schema is over the limit: the row as listed is all there is to show.
+            Err(chartbrew::Error::Unknown(Unknown::TooLarge)) => Some(Box::new(listed.clone())),
+            Err(chartbrew::Error::Rejected(Rejection::ConnectionNotFound)) => None,
+            Err(error) => return Err(Look::Failed(error.retry_after())),
+        };
+        self.read.insert(id, row.clone());
+        Ok(row)
+    }
 }
 
 fn cannot_look(error: &chartbrew::Error) -> Look {
@@ -257,47 +325,65 @@ fn cannot_look(error: &chartbrew::Error) -> Look {
         chartbrew::Error::Rejected(rejection) if !rejection.is_transient() => Look::Refused,
         chartbrew::Error::Rejected(_)
         | chartbrew::Error::NotSent(_)
-        | chartbrew::Error::Unknown(_) => Look::Failed,
+        | chartbrew::Error::Unknown(_) => Look::Failed(error.retry_after()),
     }
 }
 
-// === impl Sent ===
+// === impl Began ===
 
-impl Sent {
-    /// A request that began to be sent then, or later.
-    pub(super) fn since(began: Instant, cause: Unknown) -> Self {
+impl Began {
+    pub(super) fn now() -> Self {
         Self {
-            known: began,
+            known: Instant::now(),
             before: Duration::ZERO,
-            cause,
         }
     }
 
-    /// How long ago it began to be sent, at most.
-    fn ago(&self) -> Duration {
-        self.before + self.known.elapsed()
+    /// Earlier than this by so much, at most.
+    pub(super) fn minus(self, earlier: Duration) -> Self {
+        Self {
+            before: self.before.saturating_add(earlier),
+            ..self
+        }
     }
 
-    fn is_long_ago(&self) -> bool {
-        self.ago() > LONGEST_WORK
-    }
-
-    /// Whether what there is to be found can already be seen.
-    fn is_settled(&self) -> bool {
-        self.cause.is_settled() || self.is_long_ago()
+    /// How long ago, at most.
+    pub(super) fn elapsed(self) -> Duration {
+        self.before.saturating_add(self.known.elapsed())
     }
 }
 
-// === impl Search ===
+// === impl ServerClock ===
 
-impl Search {
-    fn result(&self) -> RecoveryResult {
+impl ServerClock {
+    /// Reads it from a response's `Date`: at most a second behind the server's clock, and made no
+    /// later than it was read.
+    pub(super) fn new(date: Option<Timestamp>) -> Self {
+        Self {
+            now: date.unwrap_or_else(Timestamp::now),
+        }
+    }
+
+    /// The earliest time that a row can show which was made by a request that began then.
+    pub(super) fn earliest(self, began: Began) -> Timestamp {
+        let ago = began.elapsed().saturating_add(CLOCK_SLACK);
+        let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);
+        let since = self.now.checked_sub(ago).unwrap_or(Timestamp::MIN);
+        // Rows show whole seconds.
+        Timestamp::from_second(since.as_second()).unwrap_or(Timestamp::MIN)
+    }
+}
+
+// === impl SearchResult ===
+
+impl SearchResult {
+    fn for_telemetry(&self) -> RecoveryResult {
         match self {
             Self::Found(_) => RecoveryResult::Found,
             Self::NotFound => RecoveryResult::NotFound,
             Self::Ambiguous => RecoveryResult::Ambiguous,
             Self::Settled => RecoveryResult::Settled,
-            Self::Blind => RecoveryResult::Blind,
+            Self::ListUnavailable => RecoveryResult::ListUnavailable,
             Self::NotTheApi => RecoveryResult::NotTheApi,
         }
     }

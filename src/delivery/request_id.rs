@@ -12,9 +12,9 @@
 //!
 //! ```text
 //! (nothing) ── claim ──▶ Claimed ── sending ──▶ Sent ── created ──▶ Created ── complete ──▶ Complete
-//!     ▲                     │                    │
-//!     └──── release ────────┴─ release (refused) ┘   a holder that dies leaves Claimed or Sent:
-//!                                                    Claimed is free again, Sent must be recovered
+//!     ▲                     │                    │                     │
+//!     └──── release ────────┴── release (refused)┘                     │
+//!  a holder that dies leaves    Claimed: free again   Sent: to be recovered   Created: files missing
 //! ```
 
 mod identity;
@@ -70,24 +70,33 @@ pub enum Next {
         /// How long ago it was sent.
         sent: Duration,
     },
-    /// Somebody else is at it.
-    Wait,
+    /// Another call is at it.
+    Wait {
+        /// The connection, if it is there already and only its files are missing.
+        created: Option<i32>,
+    },
     /// It was created.
     Replay {
         /// The connection.
         id: i32,
-        /// Whether the files that came with it were uploaded too.
+        /// Whether the files that came with it were uploaded too. If not, the claim is ours: one
+        /// call uploads at a time.
         complete: bool,
     },
     /// The id was used for a different request.
     Mismatch,
 }
 
-/// The store could not be reached or gave an answer that makes no sense. Says nothing of where it
-/// is or how one gets in.
+/// The store did not do what was asked. Says nothing of where it is or how one gets in.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the request_id store cannot be used: {0}")]
-pub struct StoreError(pub(super) String);
+pub enum StoreError {
+    /// It could not be reached, or its answer makes no sense.
+    #[error("the request_id store cannot be used: {0}")]
+    Unavailable(String),
+    /// The claim is not, or no longer, the caller's.
+    #[error("the claim is held by another call")]
+    Lost,
+}
 
 /// A store's description that makes no sense. Repeats nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,15 +124,6 @@ impl StoreSettings {
             "memory" => Ok(Self::Memory),
             url => RedisSettings::parse(url).map(Self::Redis),
         }
-    }
-}
-
-// === impl StoreError ===
-
-impl StoreError {
-    /// The claim is not, or no longer, the caller's.
-    fn lost() -> Self {
-        Self("the claim is held by another call".to_owned())
     }
 }
 
@@ -175,8 +175,8 @@ impl Store {
         }
     }
 
-    /// Keeps the outcome. Of a connection that is kept already, anybody may report that its files
-    /// were uploaded.
+    /// Keeps the outcome. The claim goes on until the files are uploaded too (`complete`). Of a
+    /// connection that is kept already, anybody may report that they were.
     ///
     /// # Errors
     /// If the store cannot be reached or another outcome is kept.
@@ -225,26 +225,27 @@ impl Store {
         }
     }
 
-    /// Whether a connection is not another request's answer.
+    /// Whether a connection is not another create's, as far as other gateways have noted.
     ///
     /// # Errors
     /// If the store cannot be reached.
     pub async fn is_free(&self, team: i32, id: i32, owner: &Key) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.is_free(team, id, owner)),
+            // There are no other gateways.
+            Self::Memory(_) => Ok(true),
             Self::Redis(store) => store.is_free(team, id, owner).await,
         }
     }
 
-    /// Marks a connection as the answer to a request. `false` if it is another's already. A
-    /// request without an id goes by a key of its own.
+    /// Notes for other gateways that a connection is this create's. `false` if it is another's
+    /// already. A create without a request id goes by a key of its own.
     ///
     /// # Errors
     /// If the store cannot be reached.
-    pub async fn hand_out(&self, team: i32, id: i32, owner: &Key) -> Result<bool, StoreError> {
+    pub async fn assign(&self, team: i32, id: i32, owner: &Key) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.hand_out(team, id, owner)),
-            Self::Redis(store) => store.hand_out(team, id, owner).await,
+            Self::Memory(_) => Ok(true),
+            Self::Redis(store) => store.assign(team, id, owner).await,
         }
     }
 
@@ -258,10 +259,10 @@ impl Store {
     }
 
     /// Whether it is time to log again that the store cannot be reached, where that fails no call.
-    pub(super) fn may_complain(&self) -> bool {
+    pub(super) fn should_log(&self) -> bool {
         match self {
             Self::Memory(_) => true,
-            Self::Redis(store) => store.may_complain(),
+            Self::Redis(store) => store.should_log(),
         }
     }
 }

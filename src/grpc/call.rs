@@ -19,8 +19,9 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tonic::{Code, Status};
+use tracing::Level;
 
-use super::{metadata, methods};
+use super::{message::MessageRefusal, metadata, methods};
 use crate::{
     delivery::Origin,
     telemetry::{self, Ended},
@@ -35,11 +36,12 @@ struct Inner {
     request_id: HeaderValue,
     attempts: Arc<AtomicU32>,
     origin: OnceLock<Origin>,
-    reason: OnceLock<&'static str>,
+    failure: OnceLock<(&'static str, Level)>,
+    refusal: OnceLock<MessageRefusal>,
     upstream_status: OnceLock<u16>,
 }
 
-/// Writes the call's line when the answer has been given, or given up.
+/// Writes the call's line when the response has been sent, or given up.
 struct Record {
     facts: Facts,
     call: telemetry::Call,
@@ -98,13 +100,21 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
 
 // === impl Facts ===
 
+impl Default for Facts {
+    /// Of a call that no layer has seen.
+    fn default() -> Self {
+        Self::new(metadata::request_id(&HeaderMap::new()))
+    }
+}
+
 impl Facts {
     pub(super) fn new(request_id: HeaderValue) -> Self {
         Self(Arc::new(Inner {
             request_id,
             attempts: Arc::default(),
             origin: OnceLock::new(),
-            reason: OnceLock::new(),
+            failure: OnceLock::new(),
+            refusal: OnceLock::new(),
             upstream_status: OnceLock::new(),
         }))
     }
@@ -123,11 +133,24 @@ impl Facts {
         self.0.origin.get_or_init(|| origin);
     }
 
-    pub(super) fn failed(&self, reason: &'static str, upstream_status: Option<u16>) {
-        self.0.reason.get_or_init(|| reason);
+    pub(super) fn failed(&self, reason: &'static str, level: Level, upstream_status: Option<u16>) {
+        self.0.failure.get_or_init(|| (reason, level));
         if let Some(status) = upstream_status {
             self.0.upstream_status.get_or_init(|| status);
         }
+    }
+
+    /// The call's message is not read to its end.
+    pub(super) fn message_refused(&self, refusal: MessageRefusal) {
+        self.0.refusal.get_or_init(|| refusal);
+    }
+
+    pub(super) fn message_refusal(&self) -> Option<MessageRefusal> {
+        self.0.refusal.get().copied()
+    }
+
+    fn reason(&self) -> Option<&'static str> {
+        self.0.failure.get().map(|(reason, _)| *reason)
     }
 
     fn attempts(&self) -> u32 {
@@ -160,7 +183,7 @@ impl Drop for Record {
         let facts = &self.facts.0;
         self.call.end(Ended {
             code: code.into(),
-            reason: facts.reason.get().copied(),
+            reason: self.facts.reason(),
             attempts: self.facts.attempts(),
             outcome: self.facts.outcome(),
         });
@@ -172,7 +195,7 @@ impl Drop for Record {
                 tracing::$level!(
                     method = self.method,
                     code = ?code,
-                    reason = facts.reason.get(),
+                    reason = self.facts.reason(),
                     duration_ms,
                     attempts = self.facts.attempts(),
                     upstream_status = facts.upstream_status.get(),
@@ -184,11 +207,11 @@ impl Drop for Record {
                 )
             };
         }
-        match code {
+        match facts.failure.get().map(|(_, level)| *level) {
             _ if quiet => line!(debug),
-            Code::Internal | Code::Unknown | Code::DataLoss => line!(error),
-            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => line!(warn),
-            _ => line!(info),
+            Some(Level::ERROR) => line!(error),
+            Some(Level::WARN) => line!(warn),
+            Some(_) | None => line!(info),
         }
     }
 }

@@ -3,15 +3,14 @@
 //! A message that is too large or cannot be decoded, an unknown method, a panic: they get an
 //! `ErrorInfo` like every other failure, and the code that the table has for them.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use futures_util::FutureExt;
 use tonic::{Code, Status};
-use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic};
 
 use super::{
     call::{self, Facts},
-    metadata,
     status::Context,
 };
 
@@ -21,34 +20,32 @@ pub(super) async fn explain(request: Request, next: Next) -> Response {
     let standard = call::is_standard(request.uri().path().trim_start_matches('/'));
     let facts = request.extensions().get::<Facts>().cloned();
     let response = next.run(request).await;
-    // Only an answer without a message has its status in the headers.
+    // Only a response without a message has its status in the headers.
     let refusal = Status::from_header_map(response.headers())
         .filter(|status| status.details().is_empty() && status.code() != Code::Ok);
     match (refusal, facts) {
-        (Some(refusal), Some(facts)) if !standard => context(&facts)
-            .refused_by_tonic(&refusal)
-            .into_http::<Body>(),
+        (Some(refusal), Some(facts)) if !standard => {
+            let context = context(&facts);
+            let status = match facts.message_refusal() {
+                Some(refused) => context.message_refused(refused),
+                None => context.refused_by_tonic(&refusal),
+            };
+            status.into_http::<Body>()
+        }
         _ => response,
     }
 }
 
-/// Layer: answers for a handler that panicked.
-pub(super) fn catch_panic() -> CatchPanicLayer<Answer> {
-    CatchPanicLayer::custom(Answer)
-}
-
-/// The answer to a panic. The panic's text goes to the log by its hook, not to the caller.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Answer;
-
-impl ResponseForPanic for Answer {
-    type ResponseBody = Body;
-
-    fn response_for_panic(&mut self, _: Box<dyn Any + Send>) -> http::Response<Body> {
-        // The request is gone with the handler; the outer layer adds its id to the trailers.
-        let facts = Facts::new(metadata::request_id(&http::HeaderMap::new()));
+/// Layer: a panic ends one call, not its connection with all the other calls on it. The panic's
+/// text goes to the log by its hook, not to the caller.
+pub(super) async fn catch_panic(request: Request, next: Next) -> Response {
+    let facts = request.extensions().get::<Facts>().cloned();
+    // What a panic leaves half done is dropped with the call.
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    response.unwrap_or_else(|_| {
+        let facts = facts.unwrap_or_default();
         context(&facts).panicked().into_http()
-    }
+    })
 }
 
 fn context(facts: &Facts) -> Context<'_> {

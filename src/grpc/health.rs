@@ -1,19 +1,27 @@
 //! Whether the gateway can serve: one handle that everybody reports to, told to callers by
 //! `grpc.health.v1`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::proto::connection_service_server;
 
-/// What stands in the way of serving. Ready when nothing does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long a rejection of the gateway's own token counts. It may have been mended since, and only
+/// a call can tell.
+const TOKEN_REJECTED_FOR: Duration = Duration::from_secs(60);
+
+/// What keeps the gateway from serving, and what its callers will notice.
+///
+/// Ready is about this process. An outage that all replicas share, of Chartbrew or of the store,
+/// takes none of them out of service: callers get an error that says what is wrong instead of a
+/// connection that is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// The gateway is stopping.
+    /// The gateway is stopping. Not ready.
     pub stopping: bool,
-    /// Chartbrew rejects the gateway's own token.
+    /// Chartbrew rejected the gateway's own token lately. Not ready.
     pub token_rejected: bool,
     /// Chartbrew cannot be reached.
     pub circuit_open: bool,
@@ -22,7 +30,7 @@ pub struct Condition {
 }
 
 /// The writing end. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Health {
     condition: Arc<watch::Sender<Condition>>,
 }
@@ -33,18 +41,12 @@ impl Condition {
     /// Whether calls should be sent here.
     #[must_use]
     pub fn is_ready(self) -> bool {
-        let Self {
-            stopping,
-            token_rejected,
-            circuit_open,
-            store_unreachable,
-        } = self;
-        !(stopping || token_rejected || circuit_open || store_unreachable)
+        !(self.stopping || self.token_rejected)
     }
 
-    /// What stands in the way, for people.
+    /// All that is wrong, for people.
     #[must_use]
-    pub fn reasons(self) -> Vec<&'static str> {
+    pub fn problems(self) -> Vec<&'static str> {
         let Self {
             stopping,
             token_rejected,
@@ -53,12 +55,12 @@ impl Condition {
         } = self;
         let all = [
             (stopping, "stopping"),
-            (circuit_open, "circuit open: Chartbrew cannot be reached"),
             (token_rejected, "gateway token rejected by Chartbrew"),
+            (circuit_open, "circuit open: Chartbrew cannot be reached"),
             (store_unreachable, "request_id store unreachable"),
         ];
-        let standing = all.into_iter().filter(|(stands, _)| *stands);
-        standing.map(|(_, reason)| reason).collect()
+        let present = all.into_iter().filter(|(is_so, _)| *is_so);
+        present.map(|(_, problem)| problem).collect()
     }
 
     fn status(self) -> ServingStatus {
@@ -71,29 +73,24 @@ impl Condition {
 
 // === impl Health ===
 
-impl Default for Health {
-    fn default() -> Self {
-        let ready = Condition {
-            stopping: false,
-            token_rejected: false,
-            circuit_open: false,
-            store_unreachable: false,
-        };
-        Self {
-            condition: Arc::new(watch::Sender::new(ready)),
-        }
-    }
-}
-
 impl Health {
-    /// From now on the gateway takes no new calls.
+    /// From now on the gateway should get no new calls.
     pub fn set_stopping(&self) {
         self.change(|condition| condition.stopping = true);
     }
 
-    /// Whether Chartbrew accepts the gateway's own token.
-    pub fn set_token_accepted(&self, accepted: bool) {
-        self.change(|condition| condition.token_rejected = !accepted);
+    /// Chartbrew rejected the gateway's own token. Forgotten after a minute.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn token_rejected(&self) {
+        if self.change(|condition| condition.token_rejected = true) {
+            let health = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(TOKEN_REJECTED_FOR).await;
+                health.change(|condition| condition.token_rejected = false);
+            });
+        }
     }
 
     /// Whether Chartbrew cannot be reached.
@@ -112,12 +109,13 @@ impl Health {
         self.condition.subscribe()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Condition)) {
+    /// Whether that changed anything.
+    fn change(&self, change: impl FnOnce(&mut Condition)) -> bool {
         self.condition.send_if_modified(|condition| {
             let before = *condition;
             change(condition);
             *condition != before
-        });
+        })
     }
 
     /// Tells callers of the health service about every change. Ends with the last handle.

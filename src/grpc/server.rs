@@ -5,7 +5,10 @@
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, middleware::from_fn};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -13,25 +16,34 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::timeout,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
 use tonic::{codec::CompressionEncoding, service::Routes};
 use tower::ServiceBuilder;
 
-use super::{Handlers, Health, Settings, call, deadline, foreign};
+use super::{
+    Handlers, Health, Settings, call, deadline, foreign,
+    handshake::Handshake,
+    identity,
+    message::{self, MessageLimits},
+};
 use crate::{
     delivery::Delivery,
     proto::{self, connection_service_server::ConnectionServiceServer},
+    telemetry::{self, Event},
 };
 
 /// How often an idle connection is asked whether its peer is there, and for how long.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// After a failure to accept (no file descriptors left), wait for some to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// What is left for answers to reach the socket once the last call has ended. Streams of the
+/// What is left for responses to reach the socket once the last call has ended. Streams of the
 /// health service never end by themselves and are cut after it.
 const LINGER: Duration = Duration::from_millis(500);
+/// That connections are refused is logged at most this often.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// A bound server.
 #[derive(Debug)]
@@ -40,6 +52,7 @@ pub struct Server {
     addr: SocketAddr,
     settings: Arc<Settings>,
     router: Router,
+    delivery: Delivery,
     health: Health,
     calls: TaskTracker,
     reporter: tonic_health::server::HealthReporter,
@@ -63,7 +76,7 @@ impl Server {
         let calls = TaskTracker::new();
         let handlers = Handlers {
             settings: settings.clone(),
-            delivery,
+            delivery: delivery.clone(),
             health: health.clone(),
         };
         let routes = reflection(Routes::new(service(handlers, &settings)))?
@@ -73,7 +86,8 @@ impl Server {
         Ok(Self {
             listener,
             addr,
-            router: layered(routes, calls.clone()),
+            router: layered(routes, calls.clone(), &settings, &delivery),
+            delivery,
             settings,
             health,
             calls,
@@ -87,40 +101,70 @@ impl Server {
         self.addr
     }
 
-    /// Serves until the signal, then takes no new calls and lets those under way finish, for as
-    /// long as the grace period lasts. Returns whether all of them did.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
+    /// Serves until the signal and a while longer, then takes no new calls and lets those under way
+    /// finish, for as long as the grace period lasts; calls that are open then are told what is
+    /// known of them. Returns when the grace period ends, and whether all calls ended before.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> (Instant, bool) {
         let Self {
             listener,
             addr: _,
             settings,
             router,
+            delivery,
             health,
             calls,
             reporter,
         } = self;
         let reporting = tokio::spawn(health.clone().report_to(reporter));
         let graceful = GracefulShutdown::new();
-        let http = http2(&settings);
-        let mut shutdown = std::pin::pin!(shutdown);
-        loop {
-            let stream = tokio::select! {
-                () = &mut shutdown => break,
-                stream = listener.accept() => stream,
-            };
-            match stream {
-                Ok((stream, _)) => serve(stream, &http, router.clone(), &graceful),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+        let stop = async {
+            shutdown.await;
+            health.set_stopping();
+            sleep(settings.shutdown_delay).await;
+        };
+        accept(&listener, &settings, &router, &graceful, stop).await;
+        drop(listener);
+        let until = Instant::now() + settings.shutdown_grace;
+        let finished = drain(graceful, &calls, &delivery, until).await;
+        reporting.abort();
+        (until, finished)
+    }
+}
+
+/// Takes connections until it is time to stop.
+async fn accept(
+    listener: &TcpListener,
+    settings: &Settings,
+    router: &Router,
+    graceful: &GracefulShutdown,
+    stop: impl Future<Output = ()>,
+) {
+    let http = http2(settings);
+    let connections = Arc::new(Semaphore::new(settings.max_connections));
+    let mut last_logged: Option<Instant> = None;
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let stream = tokio::select! {
+            () = &mut stop => return,
+            stream = listener.accept() => stream,
+        };
+        match (stream, connections.clone().try_acquire_owned()) {
+            (Ok((stream, _)), Ok(permit)) => {
+                let stream = Handshake::new(without_delay(stream), settings.handshake_timeout);
+                serve(stream, &http, router.clone(), graceful, permit);
+            }
+            (Ok(_), Err(_)) => {
+                telemetry::record(Event::ConnectionRefused);
+                if last_logged.is_none_or(|last| last.elapsed() > LOG_PAUSE) {
+                    last_logged = Some(Instant::now());
+                    tracing::info!("connections are refused: there are as many as may be");
                 }
             }
+            (Err(error), _) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
         }
-        health.set_stopping();
-        drop(listener);
-        let finished = drain(graceful, &calls, settings.shutdown_grace).await;
-        reporting.abort();
-        finished
     }
 }
 
@@ -147,19 +191,31 @@ fn reflection(routes: Routes) -> io::Result<Routes> {
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// THE stack. A request meets the layers from top to bottom, an answer from bottom to top.
-fn layered(routes: Router, calls: TaskTracker) -> Router {
+/// THE stack. A request meets the layers from top to bottom, a response from bottom to top.
+fn layered(routes: Router, calls: TaskTracker, settings: &Settings, delivery: &Delivery) -> Router {
+    let limits = MessageLimits::new(
+        settings.message_timeout,
+        settings.max_message_bytes,
+        delivery.grace_over(),
+    );
     let layers = ServiceBuilder::new()
-        // The call's id, its trailers and its line in the log. Outermost, so that no answer
+        // The call's id, its trailers and its line in the log. Outermost, so that no response
         // escapes it: not a panic's, not a refusal by tonic.
-        .layer(axum::middleware::from_fn_with_state(calls, call::track))
+        .layer(from_fn_with_state(calls, call::track))
         // A panic ends one call, not its connection with all the other calls on it.
-        .layer(foreign::catch_panic())
+        .layer(from_fn(foreign::catch_panic))
+        // A caller without a token does not get as far as having its message read.
+        .layer(from_fn_with_state(
+            settings.own_token.is_some(),
+            identity::require,
+        ))
         // The deadline's clock starts before the message is read.
         .layer(from_fn(deadline::read))
-        // What tonic refuses by itself gets the details that every failure has. Innermost, since
-        // only tonic's answers are its business.
-        .layer(from_fn(foreign::explain));
+        // What tonic refuses by itself gets the details that every failure has. Inside all but
+        // what makes tonic refuse, since only tonic's responses are its business.
+        .layer(from_fn(foreign::explain))
+        // A message that is slow, or one too many, makes tonic refuse the call.
+        .layer(from_fn_with_state(limits, message::limit));
     routes.layer(layers)
 }
 
@@ -175,10 +231,20 @@ fn http2(settings: &Settings) -> Http {
     http
 }
 
-fn serve(stream: TcpStream, http: &Http, router: Router, graceful: &GracefulShutdown) {
+fn without_delay(stream: TcpStream) -> TcpStream {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    stream
+}
+
+fn serve(
+    stream: Handshake<TcpStream>,
+    http: &Http,
+    router: Router,
+    graceful: &GracefulShutdown,
+    permit: OwnedSemaphorePermit,
+) {
     let service = TowerToHyperService::new(router);
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let connection = graceful.watch(connection);
@@ -187,17 +253,28 @@ fn serve(stream: TcpStream, http: &Http, router: Router, graceful: &GracefulShut
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection ended");
         }
+        drop(permit);
     });
 }
 
-/// Waits for the calls under way, then for their answers to be on the wire.
-async fn drain(graceful: GracefulShutdown, calls: &TaskTracker, grace: Duration) -> bool {
+/// Waits for the calls under way, then for their responses to be on the wire. Returns whether all
+/// of them ended in time.
+async fn drain(
+    graceful: GracefulShutdown,
+    calls: &TaskTracker,
+    delivery: &Delivery,
+    until: Instant,
+) -> bool {
     calls.close();
     let mut closing = std::pin::pin!(graceful.shutdown());
-    let finished = tokio::select! {
+    let in_time = tokio::select! {
         () = &mut closing => return true,
-        finished = timeout(grace, calls.wait()) => finished.is_ok(),
+        ended = timeout_at(until, calls.wait()) => ended.is_ok(),
     };
+    if !in_time {
+        delivery.end_grace();
+        drop(timeout(LINGER, calls.wait()).await);
+    }
     drop(timeout(LINGER, closing).await);
-    finished
+    in_time
 }

@@ -6,9 +6,11 @@
 //!
 //! | promise | how it is kept |
 //! |---|---|
-//! | UNAVAILABLE: nothing was created, retry freely | only what `delivery` has proven has that code |
+//! | UNAVAILABLE with our `ErrorInfo`: nothing was created by this call | only what `delivery` has proven has that code |
 //! | an unclear outcome is not retried by machines without a request id | `grpc-retry-pushback-ms: -1` |
+//! | clients with a retry policy come back when `RetryInfo` says | the same trailer, positive |
 //! | several clients drop a call whose trailers exceed 8 KiB | [`Row::into_status`] |
+//! | what a caller alone can cause is never logged above INFO | a row is INFO unless it says otherwise |
 
 mod row;
 
@@ -19,11 +21,11 @@ use tonic_types::FieldViolation;
 
 pub use self::row::DOMAIN;
 use self::row::{Row, summary};
-use super::{call::Facts, metadata::TokenMissing};
+use super::{call::Facts, message::MessageRefusal, metadata::TokenMissing};
 use crate::{
-    chartbrew::{self, FieldError, NotSent, Problem, Rejection, Unknown},
+    chartbrew::{FieldError, NotSent, Problem, Rejection, Unknown},
     convert::{self, Violations},
-    delivery::{self, Unavailable},
+    delivery::{self, SentBy, Unavailable},
 };
 
 /// When to come back after the gateway itself was too busy.
@@ -80,7 +82,7 @@ impl Context<'_> {
     pub(super) fn delivery(&self, error: &delivery::Error) -> Status {
         let mut row = self.delivery_row(error);
         // With a request id, repeating is safe; without, only if nothing can have been created.
-        row.pushback = self.request_id.is_none() && !error.proves_that_nothing_was_created();
+        row.never_retry = self.request_id.is_none() && !error.proves_that_nothing_was_created();
         self.status(row)
     }
 
@@ -90,9 +92,30 @@ impl Context<'_> {
             Code::Internal,
             "INTERNAL",
             "the gateway failed while handling the call; a create may have been sent",
-        );
-        row.pushback = true;
+        )
+        .error();
+        row.never_retry = true;
         self.status(row)
+    }
+
+    /// The message did not arrive, or was not taken.
+    pub(super) fn message_refused(&self, refusal: MessageRefusal) -> Status {
+        self.status(match refusal {
+            MessageRefusal::TooSlow => Row::new(
+                Code::DeadlineExceeded,
+                "BAD_CALL",
+                "the request message did not arrive in time; nothing was sent to Chartbrew",
+            ),
+            MessageRefusal::Overloaded => Row::new(
+                Code::ResourceExhausted,
+                "OVERLOADED",
+                "the gateway is reading as many messages as it has memory for; nothing was sent",
+            )
+            .retry_in(OVERLOADED_RETRY),
+            MessageRefusal::Stopping => {
+                unavailable_row(&Unavailable::DeadlineBeforeSending).retry_in(OVERLOADED_RETRY)
+            }
+        })
     }
 
     /// tonic itself refused the call before it reached a handler.
@@ -109,8 +132,8 @@ impl Context<'_> {
             Code::Internal if message.contains("decode Protobuf") => Row::new(
                 Code::InvalidArgument,
                 "INVALID_FIELD",
-                "the request message cannot be decoded: it is no CreateRequest, has text that is \
-                 not UTF-8, or nests values more than 100 levels deep",
+                "the request message cannot be decoded: it is not of the method's type, has text \
+                 that is not UTF-8, or nests values more than 100 levels deep",
             ),
             Code::Internal if message.contains("decompress") => Row::new(
                 Code::InvalidArgument,
@@ -140,25 +163,33 @@ impl Context<'_> {
             Unavailable { cause, retry_after } => unavailable_row(cause).retry_in(*retry_after),
             RateLimited { retry_after } => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
                 "Chartbrew limits the rate of requests, also after retries; nothing was created")
-                .retry_in(*retry_after).upstream(429),
+                .retry_in(*retry_after).upstream(429).warn(),
             Overloaded => Row::new(Code::ResourceExhausted, "OVERLOADED",
                 "the gateway has as many calls under way as it may have; nothing was sent")
                 .retry_in(OVERLOADED_RETRY),
-            OutcomeUnknown { deadline_passed, long_ago } => self.unknown_row(*deadline_passed, *long_ago),
-            UpstreamError { status, settled: _ } => Row::new(Code::Internal, "UPSTREAM_ERROR",
+            OutcomeUnknown { sent_by, deadline_passed, long_ago } =>
+                self.unknown_row(*sent_by, *deadline_passed, *long_ago),
+            UpstreamError { status } => Row::new(Code::Internal, "UPSTREAM_ERROR",
                 format!("Chartbrew answered HTTP {status} and nothing was found to be created"))
-                .upstream(*status),
+                .upstream(*status).warn(),
             NotTheApi { status } => misconfigured_row(*status),
             RequestIdReused => Row::new(Code::InvalidArgument, "REQUEST_ID_REUSED",
                 "request_id: was used in the last 24 h for a different request; take a new one, \
                  or repeat the request unchanged")
                 .violation("request_id", "was used for a different request"),
-            Store(_) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-                "the request_id store cannot be reached, so this call sent nothing; repeat it with \
-                 the same request_id")
-                .retry_in(UNKNOWN_RETRY),
+            Store(_) => Row::new(Code::Unavailable, "REQUEST_ID_STORE_UNAVAILABLE",
+                "the request_id store cannot be used, so this call sent nothing; an earlier call \
+                 with this request_id may have created the connection: repeat it with the same \
+                 request_id")
+                .retry_in(UNKNOWN_RETRY).warn(),
             FilesNotUploaded { connection_id, cause } => self.files_row(*connection_id, cause),
             NotReadable { connection_id, cause } => self.not_readable_row(*connection_id, cause),
+            NoResponse(Unknown::Unreadable | Unknown::NotJson) => misconfigured_row(200),
+            // The causes of the two above: these have no row of their own.
+            NoResponse(cause) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE", cause.to_string()).warn(),
+            TooLittleTime { .. } =>
+                Row::new(Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", error.to_string()),
+            StillUnderWay => Row::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", error.to_string()),
         }
     }
 
@@ -168,7 +199,7 @@ impl Context<'_> {
         let row = match rejection {
             TokenRejected if self.own_token => Row::new(Code::FailedPrecondition, "GATEWAY_TOKEN_REJECTED",
                 "Chartbrew rejected the gateway's own token; its operator must set a valid one \
-                 (CHARTBREW_TOKEN or CHARTBREW_TOKEN_FILE)"),
+                 (CHARTBREW_TOKEN or CHARTBREW_TOKEN_FILE)").error(),
             TokenRejected => Row::new(Code::Unauthenticated, "TOKEN_REJECTED",
                 "Chartbrew rejected the token: it is wrong, expired or revoked, or its user is gone"),
             AccessDenied => Row::new(Code::PermissionDenied, "ACCESS_DENIED",
@@ -186,12 +217,15 @@ impl Context<'_> {
                     stripeOfficial a key that Stripe accepts")),
             SourceDisabled => Row::new(Code::FailedPrecondition, "SOURCE_DISABLED",
                 "this connection type is switched off on the Chartbrew server"),
+            HostNotAllowed => Row::new(Code::FailedPrecondition, "HOST_NOT_ALLOWED",
+                "Chartbrew does not connect to this host: it is in a private network, or the URL is \
+                 none; Chartbrew's operator can allow private networks"),
             StoreUnavailable => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-                "Chartbrew cannot reach its own database; nothing was created"),
+                "Chartbrew cannot reach its own database; nothing was created").warn(),
             RateLimited(_) => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
-                "Chartbrew limits the rate of requests; nothing was created"),
-            Unavailable(status, _) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-                format!("Chartbrew answered HTTP {status}; nothing was created")),
+                "Chartbrew limits the rate of requests; nothing was created").warn(),
+            NotForwarded(_) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+                "a proxy before Chartbrew forwarded nothing (HTTP 503); nothing was created").warn(),
             NotTheApi(status) => misconfigured_row(*status),
         };
         match rejection.http_status() {
@@ -200,15 +234,24 @@ impl Context<'_> {
         }
     }
 
-    fn unknown_row(&self, deadline_passed: bool, long_ago: bool) -> Row {
+    fn unknown_row(&self, sent_by: SentBy, deadline_passed: bool, long_ago: bool) -> Row {
         let (code, why) = match deadline_passed {
             true => (Code::DeadlineExceeded, "the deadline passed"),
-            false => (Code::Unknown, "the answer was lost"),
+            false => (Code::Unknown, "the response was lost"),
+        };
+        let what = match sent_by {
+            SentBy::ThisCall => {
+                format!("the request was sent and {why} before its outcome was known")
+            }
+            SentBy::EarlierCall => format!(
+                "an earlier call with this request_id has sent the request, or is at it, and {why} \
+                 before its outcome was known"
+            ),
         };
         let next = match self.request_id {
             Some(_) if long_ago => {
-                "it was sent more than ten minutes ago and is not there, so it was most likely \
-                 never created: look for it in the team's connections, then use a new request_id"
+                "it was sent long ago and is not there, so it was most likely never created: look \
+                 for it in the team's connections, then use a new request_id"
             }
             Some(_) => "repeat the call with the same request_id and request to learn the outcome",
             None => {
@@ -216,11 +259,10 @@ impl Context<'_> {
                  would have made repeating safe"
             }
         };
-        let message = format!(
-            "the request was sent and {why} before its outcome was known: the connection may \
-             exist or come to exist; {next}"
-        );
+        let message = format!("{what}: the connection may exist or come to exist; {next}");
         let row = Row::new(code, "OUTCOME_UNKNOWN", message).with("team_id", self.team());
+        // A caller alone can make its deadline short.
+        let row = if deadline_passed { row } else { row.warn() };
         match self.request_id {
             Some(id) if long_ago => row.with("request_id", id),
             Some(id) => row.with("request_id", id).retry_in(UNKNOWN_RETRY),
@@ -229,46 +271,62 @@ impl Context<'_> {
     }
 
     /// The connection exists: the code must not be one that says otherwise.
-    fn files_row(&self, connection_id: i32, cause: &chartbrew::Error) -> Row {
-        let mut because = self.cause_row(cause);
+    fn files_row(&self, connection_id: i32, cause: &delivery::Error) -> Row {
+        let because = self.delivery_row(cause);
         let code = match because.code {
             code @ (Code::InvalidArgument
             | Code::Unauthenticated
             | Code::PermissionDenied
             | Code::NotFound) => code,
-            _ => {
-                // The text of these says that nothing was created.
-                because.message = cause.to_string();
-                Code::FailedPrecondition
-            }
+            _ => Code::FailedPrecondition,
         };
-        let next = match self.request_id {
-            Some(_) => "repeat the call with the same request_id to upload them",
-            None => "upload them to that connection; do not create it again",
+        // The texts of the others say that nothing was created.
+        let why = match code {
+            Code::FailedPrecondition => cause.to_string(),
+            _ => because.message,
+        };
+        let next = match (cause, self.request_id) {
+            (delivery::Error::StillUnderWay, Some(_)) => {
+                "repeat the call with the same request_id: it waits for the upload under way"
+            }
+            (delivery::Error::StillUnderWay, None) => {
+                "the upload under way is carried to its end: look at the connection before you \
+                 upload again, and do not create it again"
+            }
+            (delivery::Error::TooLittleTime { .. }, Some(_)) => {
+                "repeat the call with the same request_id and a longer deadline"
+            }
+            (_, Some(_)) => "repeat the call with the same request_id to upload them",
+            (_, None) => "upload them to that connection; do not create it again",
         };
         let message = format!(
-            "connection {connection_id} was created but its files were not uploaded: {}; {next}",
-            because.message
+            "connection {connection_id} was created but its files were not uploaded: {why}; {next}"
         );
         let mut row = Row::new(code, "FILES_NOT_UPLOADED", message)
             .with("connection_id", connection_id)
             .with("cause", because.reason);
         row.violations = because.violations;
         row.upstream_status = because.upstream_status;
-        row
+        row.level = because.level;
+        match self.request_id {
+            Some(_) => row.retry_in(UNKNOWN_RETRY),
+            None => row,
+        }
     }
 
-    fn not_readable_row(&self, connection_id: i32, cause: &chartbrew::Error) -> Row {
-        let mut row = self.cause_row(cause).with("connection_id", connection_id);
+    fn not_readable_row(&self, connection_id: i32, cause: &delivery::Error) -> Row {
+        let mut row = self
+            .delivery_row(cause)
+            .with("connection_id", connection_id);
         // What these codes say, that nothing was created, would not be true.
         if matches!(row.code, Code::Unavailable | Code::ResourceExhausted) {
             row.message = cause.to_string();
             row.code = Code::Unknown;
             row.reason = "OUTCOME_UNKNOWN";
         }
+        row.retry = None;
         row.message = format!(
-            "connection {connection_id} was created by an earlier call with this request_id, but \
-             it cannot be read now: {}",
+            "connection {connection_id} was created, but it cannot be read now: {}",
             row.message
         );
         match self.request_id {
@@ -280,27 +338,13 @@ impl Context<'_> {
         }
     }
 
-    fn cause_row(&self, cause: &chartbrew::Error) -> Row {
-        match cause {
-            chartbrew::Error::NotSent(cause) => {
-                unavailable_row(&delivery::Unavailable::NotSent(*cause))
-            }
-            chartbrew::Error::Rejected(rejection) => self.rejection_row(rejection),
-            chartbrew::Error::Unknown(Unknown::Unreadable | Unknown::NotJson) => {
-                misconfigured_row(200)
-            }
-            chartbrew::Error::Unknown(cause) => {
-                Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE", cause.to_string())
-            }
-        }
-    }
-
     fn team(&self) -> i32 {
         self.team_id.unwrap_or_default()
     }
 
     fn status(&self, row: Row) -> Status {
-        self.facts.failed(row.reason, row.upstream_status);
+        self.facts
+            .failed(row.reason, row.level, row.upstream_status);
         row.into_status(self.facts.request_id())
     }
 }
@@ -311,21 +355,21 @@ fn unavailable_row(cause: &Unavailable) -> Row {
         format!("{message}; nothing was created"));
     match cause {
         Unavailable::NotSent(NotSent::Tls) => row("TLS with Chartbrew failed: its certificate \
-            does not verify, or CHARTBREW_URL names the wrong host or scheme"),
+            does not verify, or CHARTBREW_URL names the wrong host or scheme").error(),
         Unavailable::NotSent(NotSent::Request) => Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED",
-            "the request to Chartbrew could not be built; look at CHARTBREW_URL"),
+            "the request to Chartbrew could not be built; look at CHARTBREW_URL").error(),
         Unavailable::NotSent(cause @ (NotSent::Dns | NotSent::Connect | NotSent::ConnectTimeout)) =>
-            row(&format!("Chartbrew cannot be reached: {cause}")),
+            row(&format!("Chartbrew cannot be reached: {cause}")).warn(),
         Unavailable::Rejected(Rejection::StoreUnavailable) =>
-            row("Chartbrew cannot reach its own database").upstream(400),
+            row("Chartbrew cannot reach its own database").upstream(400).warn(),
         Unavailable::Rejected(rejection) => {
-            let row = row(&format!("Chartbrew is not ready: {rejection}"));
+            let row = row(&format!("Chartbrew is not ready: {rejection}")).warn();
             match rejection.http_status() { Some(status) => row.upstream(status), None => row }
         }
         Unavailable::CircuitOpen =>
-            row("Chartbrew could not be reached several times in a row; the circuit is open"),
-        Unavailable::DeadlineBeforeSending =>
-            row("the deadline passed before the request could be sent"),
+            row("Chartbrew could not be reached several times in a row; the circuit is open").warn(),
+        Unavailable::DeadlineBeforeSending | Unavailable::NotSent(NotSent::Withheld) =>
+            row("the call's time was over before the request could be sent"),
     }
 }
 
@@ -337,7 +381,9 @@ fn misconfigured_row(status: u16) -> Row {
     };
     let message =
         format!("what CHARTBREW_URL points at {what}; set it to the address of Chartbrew's API");
-    Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED", message).upstream(status)
+    Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED", message)
+        .upstream(status)
+        .error()
 }
 
 fn fields_row(fields: &[FieldError]) -> Row {

@@ -49,6 +49,9 @@ pub enum What {
     Respond(Respond),
     /// The work is done, then this answer is given instead of the true one.
     StoreThenRespond(Respond),
+    /// This answer is given, and the work is done after `delay_after_storing_ms`: a proxy has given
+    /// up on a server that has not.
+    RespondThenStore(Respond),
     /// The connection is closed when the head has been read: the body is not, and no work is done.
     DropBeforeReading,
     /// The request is read whole, then the connection is closed; no work is done.
@@ -114,6 +117,9 @@ mod tests {
             Fault::create()
                 .delay_before_storing(quarter)
                 .delay_after_storing(quarter),
+            Fault::create()
+                .delay_after_storing(quarter)
+                .respond_then_store(522, "text/html", ""),
             Fault::create().drop_before_reading(),
             Fault::create().drop_before_storing(),
             Fault::create().drop_after_storing(),

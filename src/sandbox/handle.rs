@@ -82,6 +82,13 @@ impl Handle {
         self.app.change(Memory::reset);
     }
 
+    /// How often a client has cut off a request whose path names a connection. Each would have ended
+    /// the real Chartbrew's process.
+    #[must_use]
+    pub fn cut_off(&self) -> usize {
+        self.app.read(|m| m.cut_off)
+    }
+
     /// Resolves as soon as the condition holds.
     pub async fn wait_for(&self, holds: impl Fn(&State) -> bool) {
         self.app.wait_for(holds).await;

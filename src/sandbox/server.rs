@@ -7,7 +7,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Frame, Incoming},
@@ -30,7 +30,7 @@ use super::{
     control,
     route::Route,
     state::App,
-    work::{Ending, Pace, work},
+    work::{Ending, Pace, work, work_late},
 };
 
 /// How long to wait when no connection can be accepted, as when files have run out.
@@ -123,6 +123,17 @@ impl Sandbox {
     }
 }
 
+/// What helmet adds to every response of Chartbrew's, as far as it tells Chartbrew from a proxy.
+const HELMET: [(&str, &str); 3] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-dns-prefetch-control", "off"),
+    ("x-permitted-cross-domain-policies", "none"),
+];
+
+/// A request whose path names a connection, until its answer is complete. Dropped before, its
+/// client has cut it off.
+struct CutOff(Option<Arc<App>>);
+
 impl Floor {
     /// Serves one connection until either side closes it.
     async fn connection(self, stream: TcpStream) {
@@ -160,6 +171,7 @@ impl Floor {
         let kind: Kind = Route::read(&request.method, &request.path).kind;
         let fault = self.app.change(|m| m.take_fault(kind)).unwrap_or_default();
         let unread = fault.what == What::DropBeforeReading;
+        let cut_off = CutOff::watch(&self.app, kind);
         if !unread {
             request.body = read(body).await?;
         }
@@ -176,13 +188,18 @@ impl Floor {
         };
         let place = self.app.change(|m| m.see(seen));
         if unread {
+            cut_off.disarm();
             return Err(Dropped);
         }
 
-        match self.hand_over(request, fault, place).await {
+        let ending = self.hand_over(request, fault, place).await;
+        if matches!(ending, Ok(Ending::Silence)) {
+            return std::future::pending().await;
+        }
+        cut_off.disarm();
+        match ending {
             Ok(Ending::Answer(answer, pace)) => Ok(self.send(answer, pace, closes)),
-            Ok(Ending::Silence) => std::future::pending().await,
-            Ok(Ending::Drop) | Err(_) => Err(Dropped),
+            Ok(Ending::Silence | Ending::Drop) | Err(_) => Err(Dropped),
         }
     }
 
@@ -196,6 +213,7 @@ impl Floor {
         let (tell, told) = oneshot::channel();
         let app = Arc::clone(&self.app);
         let work = async move {
+            let late = matches!(fault.what, What::RespondThenStore(_)).then(|| fault.clone());
             let ending = work(&app, &request, fault).await;
             if let Ending::Answer(answer, _) = &ending {
                 let status = answer.status.as_u16();
@@ -204,6 +222,9 @@ impl Floor {
             }
             // Nobody listens if the caller has hung up.
             let _ = tell.send(ending);
+            if let Some(fault) = late {
+                work_late(&app, &request, &fault).await;
+            }
         };
         let stop = self.stop.clone();
         self.works
@@ -217,6 +238,14 @@ impl Floor {
         *response.status_mut() = answer.status;
         let headers = response.headers_mut();
         headers.extend(answer.headers);
+        if is_its_own(answer.status, headers) {
+            headers.extend(HELMET.map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            }));
+        }
         if answer.status != http::StatusCode::NO_CONTENT {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
@@ -230,6 +259,38 @@ impl Floor {
             headers.insert("keep-alive", value);
         }
         response
+    }
+}
+
+/// Whether Chartbrew itself answers so. A fault can stand for a proxy: with a status that is only
+/// a proxy's, or by naming the proxy in `server` or `via`.
+fn is_its_own(status: http::StatusCode, headers: &http::HeaderMap) -> bool {
+    let of_a_proxy = matches!(status.as_u16(), 408 | 502..=504 | 506..);
+    !of_a_proxy && !headers.contains_key(header::SERVER) && !headers.contains_key(header::VIA)
+}
+
+// === impl CutOff ===
+
+impl CutOff {
+    fn watch(app: &Arc<App>, kind: Kind) -> Self {
+        let is_dangerous = matches!(
+            kind,
+            Kind::Get | Kind::Update | Kind::Delete | Kind::Test | Kind::Files
+        );
+        Self(is_dangerous.then(|| Arc::clone(app)))
+    }
+
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        if let Some(app) = self.0.take() {
+            warn!("a request was cut off: the real Chartbrew's process would have ended");
+            app.change(|m| m.cut_off += 1);
+        }
     }
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Memory {
     clearings: usize,
     /// The faults that wait, in order.
     pub(super) faults: VecDeque<Fault>,
+    /// Requests that name a connection whose clients closed before the answer was complete.
+    pub(super) cut_off: usize,
 }
 
 /// Where a request was written down.

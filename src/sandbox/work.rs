@@ -30,11 +30,22 @@ pub(super) enum Pace {
     Drip(Duration),
 }
 
+/// Does the work of a request that was answered before.
+pub(super) async fn work_late(app: &App, request: &Request, fault: &Fault) {
+    fault.after_storing().await;
+    // Nobody is told.
+    drop(api::call(app, request).await);
+}
+
 /// Does the work, as far as the fault lets it.
 pub(super) async fn work(app: &App, request: &Request, fault: Fault) -> Ending {
     fault.before_storing().await;
     let done = match &fault.what {
-        What::Respond(_) | What::DropBeforeReading | What::DropBeforeStoring | What::Silent => None,
+        What::Respond(_)
+        | What::RespondThenStore(_)
+        | What::DropBeforeReading
+        | What::DropBeforeStoring
+        | What::Silent => None,
         What::Answer
         | What::StoreThenRespond(_)
         | What::DropAfterStoring
@@ -45,11 +56,17 @@ pub(super) async fn work(app: &App, request: &Request, fault: Fault) -> Ending {
             None => return Ending::Silence,
         },
     };
+    if let What::RespondThenStore(respond) = fault.what {
+        return Ending::Answer(respond.into(), Pace::Whole);
+    }
     fault.after_storing().await;
     match (fault.what, done) {
-        (What::Respond(respond) | What::StoreThenRespond(respond), _) => {
-            Ending::Answer(respond.into(), Pace::Whole)
-        }
+        (
+            What::Respond(respond)
+            | What::StoreThenRespond(respond)
+            | What::RespondThenStore(respond),
+            _,
+        ) => Ending::Answer(respond.into(), Pace::Whole),
         (What::Answer, Some(answer)) => Ending::Answer(answer, Pace::Whole),
         (What::GarbledAnswer, Some(answer)) => Ending::Answer(answer.garbled(), Pace::Whole),
         (What::CutAnswerAt(bytes), Some(answer)) => Ending::Answer(answer, Pace::CutAt(bytes)),

@@ -21,12 +21,16 @@ pub enum Event {
     },
     /// A request would have been sent again, but the budget had nothing left.
     BudgetExhausted,
-    /// A connection was looked for whose creation had not been answered.
+    /// A connection was looked for: the response to its creation was lost.
     Recovery(RecoveryResult),
     /// A call was answered with what an earlier one had created.
     Replay,
     /// The circuit to Chartbrew has changed.
     Circuit(CircuitState),
+    /// The store of request ids can be reached, or cannot any longer.
+    StoreReachable(bool),
+    /// A connection was closed at once: there are as many as there may be.
+    ConnectionRefused,
 }
 
 /// Why a request is sent again.
@@ -53,8 +57,8 @@ pub enum RecoveryResult {
     Ambiguous,
     /// It is not there, and the server is done with the request.
     Settled,
-    /// The list could not be read, or not at the end.
-    Blind,
+    /// The team's list could not be read, or not at the end.
+    ListUnavailable,
     /// What answers is not Chartbrew.
     NotTheApi,
 }
@@ -112,6 +116,8 @@ pub fn record(event: Event) {
             metrics::circuit(state);
             scope::note("circuit", || vec![KeyValue::new("state", state.name())]);
         }
+        Event::StoreReachable(reachable) => metrics::store_reachable(reachable),
+        Event::ConnectionRefused => metrics::connection_refused(),
     }
 }
 
@@ -162,7 +168,7 @@ impl Label for RecoveryResult {
         Self::NotFound,
         Self::Ambiguous,
         Self::Settled,
-        Self::Blind,
+        Self::ListUnavailable,
         Self::NotTheApi,
     ];
 
@@ -172,7 +178,7 @@ impl Label for RecoveryResult {
             Self::NotFound => "not_found",
             Self::Ambiguous => "ambiguous",
             Self::Settled => "settled",
-            Self::Blind => "blind",
+            Self::ListUnavailable => "list_unavailable",
             Self::NotTheApi => "not_the_api",
         }
     }

@@ -56,6 +56,8 @@ pub(super) struct Metrics {
     failures: Counter<u64>,
     refusals: Counter<u64>,
     export_failures: Counter<u64>,
+    store_reachable: Gauge<u64>,
+    connections_refused: Counter<u64>,
 }
 
 /// A call that has ended.
@@ -203,6 +205,18 @@ pub(super) fn replayed() {
     }
 }
 
+pub(super) fn store_reachable(reachable: bool) {
+    if let Some(metrics) = metrics() {
+        metrics.store_reachable.record(u64::from(reachable), &[]);
+    }
+}
+
+pub(super) fn connection_refused() {
+    if let Some(metrics) = metrics() {
+        metrics.connections_refused.add(1, &[]);
+    }
+}
+
 pub(super) fn export_failed(signal: Signal) {
     if let Some(metrics) = metrics() {
         let signal = KeyValue::new("signal", signal.to_string());
@@ -248,7 +262,7 @@ impl Metrics {
             in_flight: meter
                 .i64_up_down_counter("chartbrew.gateway.calls.in_flight")
                 .with_unit("{call}")
-                .with_description("Calls at work, those included whose callers are gone.")
+                .with_description("Calls whose callers wait for them.")
                 .build(),
             attempts: counter(
                 "chartbrew.gateway.attempts",
@@ -272,7 +286,7 @@ impl Metrics {
             recoveries: counter(
                 "chartbrew.gateway.recoveries",
                 "{search}",
-                "Searches for a connection whose creation was not answered, by result.",
+                "Searches for a connection whose creation got no response, by result.",
             ),
             replays: counter(
                 "chartbrew.gateway.replays",
@@ -294,6 +308,15 @@ impl Metrics {
                 "{export}",
                 "Deliveries of telemetry that the collector did not take, by signal.",
             ),
+            store_reachable: meter
+                .u64_gauge("chartbrew.gateway.request_id_store.reachable")
+                .with_description("Whether the store of request ids can be reached: 1 or 0.")
+                .build(),
+            connections_refused: counter(
+                "chartbrew.gateway.connections.refused",
+                "{connection}",
+                "Connections of callers that were closed at once: there were as many as may be.",
+            ),
         }
     }
 
@@ -308,6 +331,7 @@ impl Metrics {
             self.failures.add(0, &[KeyValue::new("reason", reason)]);
         }
         self.in_flight.add(0, &[]);
+        self.connections_refused.add(0, &[]);
         self.replays.add(0, &[]);
         self.budget_exhausted.add(0, &[]);
     }

@@ -36,7 +36,7 @@ struct Carried {
 
 /// The same work in a task of its own: it stays part of the call.
 pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    resent(0, work)
+    SCOPE.scope(current(), work)
 }
 
 /// The same, for a request that was sent so many times before.

@@ -41,6 +41,7 @@ fn gateway(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
         .env_clear()
         // No fixed port, unless a test asks for one.
         .env("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0")
+        .env("GATEWAY_SHUTDOWN_DELAY", "0s")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -25,6 +25,14 @@ const RACES: usize = 10_000;
 const LOST: &str =
     r#"{"name":"SequelizeDatabaseError","parent":{"code":"ECONNRESET","fatal":true}}"#;
 
+/// The same with PostgreSQL, whose error has no code.
+const LOST_POSTGRES: &str =
+    r#"{"name":"SequelizeDatabaseError","parent":{"length":99},"original":{},"sql":"INSERT"}"#;
+
+/// What Envoy says when it has forwarded a request and lost the response.
+const RESET: &str = "upstream connect error or disconnect/reset before headers. reset reason: \
+                     connection termination";
+
 /// How a creation is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ask {
@@ -55,12 +63,21 @@ fn troubles() -> Vec<(&'static str, Trouble)> {
     let page = || Fault::list().body(404, "text/html", "<html>").times(9);
     vec![
         ("none", fault(create().delay_after_storing(ms(0)))),
-        ("503 once", fault(create().status(503))),
-        ("503 for ever", fault(create().status(503).forever())),
+        ("503 once, not forwarded", fault(create().not_forwarded())),
+        ("503 for ever, not forwarded", fault(create().not_forwarded().forever())),
+        ("503, nothing stored", fault(create().status(503))),
+        ("503 after storing", fault(create().store_then_body(503, "text/plain", RESET))),
+        ("503 after storing, each time", fault(create().store_then_body(503, "text/plain", RESET).forever())),
+        ("503, stored later", fault(create().delay_after_storing(ms(400)).respond_then_store(503, "text/plain", RESET))),
+        ("408 after storing", fault(create().store_then_body(408, "text/html", "x"))),
+        ("522, stored later", fault(create().delay_after_storing(ms(700)).respond_then_store(522, "text/html", "x"))),
+        ("a proxy's 500, stored later", fault(create().delay_after_storing(ms(700)).respond_then_store(500, "text/html", "x").header("server", "nginx"))),
         ("429 once", fault(create().status(429).header("retry-after", "0"))),
         ("400", fault(create().body(400, "application/json", "{}"))),
         ("400, the database was lost", fault(create().body(400, "application/json", LOST))),
         ("400 after storing, the same", fault(create().store_then_body(400, "application/json", LOST))),
+        ("400, a PostgreSQL was lost", fault(create().body(400, "application/json", LOST_POSTGRES))),
+        ("400 after storing, the same", fault(create().store_then_body(400, "application/json", LOST_POSTGRES))),
         ("500, nothing stored", fault(create().status(500))),
         ("500 after storing", fault(create().store_then_body(500, "text/html", "x"))),
         ("502 after storing", fault(create().store_then_body(502, "text/html", "x"))),
@@ -334,7 +351,7 @@ async fn a_refused_request_id_may_be_tried_again() {
     let sandbox = sandbox().await;
     sandbox.script([
         Fault::create().status(401),
-        Fault::create().status(503).times(3),
+        Fault::create().not_forwarded().times(3),
     ]);
     let gateway = gateway(&sandbox.url()).start().await;
     let request = with_id("m");
@@ -365,7 +382,7 @@ async fn a_retry_waits_as_long_as_it_was_asked_to() {
 #[tokio::test]
 async fn callers_that_retry_by_themselves_earn_no_retries() {
     let sandbox = sandbox().await;
-    sandbox.script([Fault::create().status(503).forever()]);
+    sandbox.script([Fault::create().not_forwarded().forever()]);
     let gateway = gateway(&sandbox.url())
         .with(|s| {
             s.delivery.retries_per_second = 1;
@@ -460,7 +477,7 @@ async fn a_request_that_was_lost_long_ago_is_not_asked_for_for_ever() {
     let lost = failure(gateway.create(request.clone()).await);
     assert!(lost.has_retry_info());
     tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(11 * 60)).await;
+    tokio::time::advance(Duration::from_secs(61 * 60)).await;
     tokio::time::resume();
     let still = failure(gateway.create(request).await);
     assert_eq!(

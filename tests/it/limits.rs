@@ -224,17 +224,17 @@ async fn an_endless_list_is_cut_off_each_time_it_is_looked_at() {
 }
 
 #[tokio::test]
-async fn an_endless_row_is_cut_off_when_a_create_is_replayed() {
+async fn an_endless_row_does_not_keep_the_caller_of_a_replay() {
+    // It is read on and thrown away: cut off, it would end Chartbrew.
     for endless in [LONG, CHUNKED] {
-        let (failed, written) = call(endless, Route::Get, with_id("m")).await;
-        assert_cut_off("row", &written, CAP);
+        let (failed, _) = call(endless, Route::Get, with_id("m")).await;
         assert_eq!(failed.metadata("connection_id"), Some("1"));
         assert_ne!(failed.code, Code::Unavailable);
     }
 }
 
 #[tokio::test]
-async fn an_endless_answer_to_an_upload_is_cut_off() {
+async fn an_endless_answer_to_an_upload_does_not_keep_its_caller() {
     let files = ConnectionFiles {
         ssl_ca: Some("CA".into()),
         ..ConnectionFiles::default()
@@ -244,8 +244,7 @@ async fn an_endless_answer_to_an_upload_is_cut_off() {
         ..minimal("m")
     };
     for endless in [LONG, CHUNKED, LONG_REFUSAL, CHUNKED_REFUSAL] {
-        let (failed, written) = call(endless, Route::Files, request.clone()).await;
-        assert_cut_off("upload", &written, CAP);
+        let (failed, _) = call(endless, Route::Files, request.clone()).await;
         assert_eq!(failed.reason, "FILES_NOT_UPLOADED");
     }
 }

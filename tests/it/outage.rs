@@ -42,7 +42,7 @@ async fn an_outage_costs_refusals_and_little_else() {
             if is_down.load(Ordering::SeqCst) {
                 count.fetch_add(1, Ordering::SeqCst);
                 peer.request().await;
-                peer.write("HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n")
+                peer.write("HTTP/1.1 503 Down\r\ncontent-length: 19\r\n\r\nno healthy upstream")
                     .await;
             } else {
                 let mut server = tokio::net::TcpStream::connect(addr).await.unwrap();

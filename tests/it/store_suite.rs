@@ -7,7 +7,7 @@ use chartbrew_gateway::{
     chartbrew::types::{CreateBody, Files, NewConnection},
     delivery::{
         Create,
-        request_id::{Identity, Key, Next, Store},
+        request_id::{Identity, Next, Store},
     },
 };
 use tokio::time::sleep;
@@ -39,7 +39,7 @@ macro_rules! test_all_promises {
             an_outcome_is_not_undone,
             nothing_is_kept_for_ever,
             names_do_not_meet,
-            a_connection_is_one_requests,
+            one_at_a_time_completes_the_files,
         );
     };
     ($test:meta, $stage:ty, $if:expr => $($promise:ident),+ $(,)?) => {
@@ -84,6 +84,9 @@ pub(crate) fn holder() -> Uuid {
     Uuid::new_v4()
 }
 
+/// Another call is at it, and nothing is known of a connection yet.
+pub(crate) const WAIT: Next = Next::Wait { created: None };
+
 fn replay(id: i32) -> Next {
     let complete = true;
     Next::Replay { id, complete }
@@ -94,15 +97,15 @@ pub(crate) async fn one_runs_and_the_others_wait_and_replay<S: Stage>() {
     let (store, a) = (stage.store(), any());
     let first = holder();
     assert_eq!(store.claim(&a, first).await.unwrap(), Next::Run);
-    assert_eq!(store.claim(&a, holder()).await.unwrap(), Next::Wait);
+    assert_eq!(store.claim(&a, holder()).await.unwrap(), WAIT);
     store.sending(&a.key, first).await.unwrap();
-    assert_eq!(store.claim(&a, holder()).await.unwrap(), Next::Wait);
+    assert_eq!(store.claim(&a, holder()).await.unwrap(), WAIT);
     let finish = async {
         sleep(Duration::from_millis(50)).await;
         store.created(&a.key, first, 7, true).await.unwrap();
     };
     let wait = async {
-        while store.claim(&a, holder()).await.unwrap() == Next::Wait {
+        while store.claim(&a, holder()).await.unwrap() == WAIT {
             store.changed(&a.key).await;
         }
     };
@@ -158,7 +161,7 @@ pub(crate) async fn what_was_sent_and_abandoned_is_recovered<S: Stage>() {
             panic!("{next:?}");
         };
         assert!(sent >= age && sent < age * 20, "{sent:?}");
-        assert_eq!(store.claim(&a, holder()).await.unwrap(), Next::Wait);
+        assert_eq!(store.claim(&a, holder()).await.unwrap(), WAIT);
         store.abandon(&a.key, finder).await.unwrap();
     }
     let finder = holder();
@@ -196,15 +199,39 @@ pub(crate) async fn files_may_be_completed_by_another_call<S: Stage>() {
     store.claim(&a, first).await.unwrap();
     store.sending(&a.key, first).await.unwrap();
     store.created(&a.key, first, 7, false).await.unwrap();
-    let half = Next::Replay {
-        id: 7,
-        complete: false,
-    };
-    assert_eq!(store.claim(&a, holder()).await.unwrap(), half);
     assert!(store.created(&a.key, holder(), 8, true).await.is_err());
     store.created(&a.key, holder(), 7, true).await.unwrap();
     // Who comes last has not uploaded less.
     store.created(&a.key, first, 7, false).await.unwrap();
+    assert_eq!(store.claim(&a, holder()).await.unwrap(), replay(7));
+}
+
+pub(crate) async fn one_at_a_time_completes_the_files<S: Stage>() {
+    let stage = S::start(false).await;
+    let (store, a) = (stage.store(), any());
+    let first = holder();
+    store.claim(&a, first).await.unwrap();
+    store.sending(&a.key, first).await.unwrap();
+    store.created(&a.key, first, 7, false).await.unwrap();
+    // Whoever created it is at the files still.
+    let wait = Next::Wait { created: Some(7) };
+    assert_eq!(store.claim(&a, holder()).await.unwrap(), wait);
+    store.abandon(&a.key, first).await.unwrap();
+    let half = Next::Replay {
+        id: 7,
+        complete: false,
+    };
+    let second = holder();
+    assert_eq!(store.claim(&a, second).await.unwrap(), half);
+    assert_eq!(store.claim(&a, holder()).await.unwrap(), wait);
+    // Nothing takes the connection back.
+    assert!(store.sending(&a.key, second).await.is_err());
+    assert!(store.release(&a.key, second).await.is_err());
+    let finish = async {
+        sleep(Duration::from_millis(50)).await;
+        store.created(&a.key, second, 7, true).await.unwrap();
+    };
+    tokio::join!(finish, store.changed(&a.key));
     assert_eq!(store.claim(&a, holder()).await.unwrap(), replay(7));
 }
 
@@ -248,12 +275,8 @@ pub(crate) async fn nothing_is_kept_for_ever<S: Stage>() {
     store.claim(&a, first).await.unwrap();
     store.created(&a.key, first, 7, true).await.unwrap();
     assert_eq!(store.claim(&a, holder()).await.unwrap(), replay(7));
-    assert!(store.hand_out(1, 7, &a.key).await.unwrap());
-    assert!(!store.is_free(1, 7, &Key::unique()).await.unwrap());
     stage.outlast_retention().await;
     assert!(store.sending(&a.key, first).await.is_err());
-    assert!(store.is_free(1, 7, &Key::unique()).await.unwrap());
-    assert!(store.hand_out(1, 7, &Key::unique()).await.unwrap());
     assert_eq!(store.claim(&a, holder()).await.unwrap(), Next::Run);
 }
 
@@ -270,29 +293,4 @@ pub(crate) async fn names_do_not_meet<S: Stage>() {
     for name in &names {
         assert_eq!(store.claim(name, holder()).await.unwrap(), Next::Run);
     }
-}
-
-pub(crate) async fn a_connection_is_one_requests<S: Stage>() {
-    let stage = S::start(false).await;
-    let store = stage.store();
-    let (a, b) = (any(), any());
-    let nobody = Key::unique();
-    assert!(store.hand_out(1, 1, &a.key).await.unwrap());
-    assert!(store.hand_out(1, 2, &nobody).await.unwrap());
-    // (who asks, whether row 1, row 2 and a row of nobody's are theirs)
-    let cases = [
-        (&a.key, [true, false, true]),
-        (&b.key, [false, false, true]),
-        (&nobody, [false, true, true]),
-        (&Key::unique(), [false, false, true]),
-    ];
-    for (owner, free) in cases {
-        for (id, free) in (1..).zip(free) {
-            assert_eq!(store.is_free(1, id, owner).await.unwrap(), free, "{id}");
-            if id < 3 {
-                assert_eq!(store.hand_out(1, id, owner).await.unwrap(), free, "{id}");
-            }
-        }
-    }
-    assert!(store.is_free(2, 1, &b.key).await.unwrap());
 }

@@ -7,7 +7,7 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use chartbrew_gateway::chartbrew::{
-    Client, Error, NotSent, Rejection, Settings, Token, Unknown, types::Connection,
+    Client, Error, NotSent, Rejection, SendState, Settings, Token, Unknown, types::Connection,
 };
 use tokio::io::AsyncReadExt;
 
@@ -28,7 +28,7 @@ fn client(url: &str) -> Client {
 async fn create(url: &str) -> Result<Connection, Error> {
     let token = Token::parse("t").unwrap();
     let answer = client(url)
-        .create(&token, 1, Bytes::from_static(BODY))
+        .create(&token, 1, Bytes::from_static(BODY), SendState::default())
         .await;
     answer.map(|answer| answer.body)
 }
@@ -168,17 +168,25 @@ async fn a_whole_answer_says_what_is_known() {
             unknown(Unknown::Unreadable),
         ),
         ("204 No Content", "", unknown(Unknown::NotJson)),
-        ("500 Oops", "", unknown(Unknown::ServerError(500))),
+        (
+            "500 Oops\r\ncontent-security-policy: default-src 'none'\r\nx-content-type-options: nosniff",
+            "",
+            unknown(Unknown::ServerError(500)),
+        ),
+        ("500 Oops", "", unknown(Unknown::GatewayError(500))),
+        ("408 Late", "", unknown(Unknown::GatewayError(408))),
+        ("522 What", "", unknown(Unknown::GatewayError(522))),
         ("502 Bad Gateway", "", unknown(Unknown::GatewayError(502))),
         (
             "504 Gateway Timeout",
             "",
             unknown(Unknown::GatewayError(504)),
         ),
+        ("503 Not Now", "", unknown(Unknown::GatewayError(503))),
         (
-            "503 Not Now",
-            "",
-            rejected(Rejection::Unavailable(503, None)),
+            "503 Not Now\r\nretry-after: 7",
+            "no healthy upstream",
+            rejected(Rejection::NotForwarded(Some(Duration::from_secs(7)))),
         ),
         ("429 Slow Down", "", rejected(Rejection::RateLimited(None))),
         ("401 No", "", rejected(Rejection::TokenRejected)),
@@ -244,7 +252,7 @@ async fn every_create_has_a_connection_of_its_own_and_lists_share_one() {
     assert_eq!(raw.connections(), 1);
     for _ in 0..3 {
         client
-            .create(&token, 1, Bytes::from_static(BODY))
+            .create(&token, 1, Bytes::from_static(BODY), SendState::default())
             .await
             .unwrap();
     }

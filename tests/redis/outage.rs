@@ -28,7 +28,7 @@ async fn fails_soon(store: &Store) {
             3 => store.release(&a.key, holder).await.is_err(),
             4 => store.abandon(&a.key, holder).await.is_err(),
             5 => store.is_free(1, 1, &a.key).await.is_err(),
-            _ => store.hand_out(1, 1, &a.key).await.is_err(),
+            _ => store.assign(1, 1, &a.key).await.is_err(),
         };
         assert!(failed, "{operation}");
         assert!(start.elapsed() < SOON, "{operation}: {:?}", start.elapsed());

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     server::{self, Server, UPSTREAM, wanted},
-    store_suite::{Stage, any, holder, test_all_promises},
+    store_suite::{Stage, WAIT, any, holder, test_all_promises},
 };
 
 /// Short enough to wait for, long enough for a slow machine to do something within it.
@@ -45,6 +45,35 @@ impl Stage for InRedis {
 
 test_all_promises!(tokio::test, InRedis, wanted());
 
+#[tokio::test]
+async fn a_connection_is_one_creates() {
+    if !wanted() {
+        return;
+    }
+    let server = Server::start();
+    let store = server.store();
+    let (a, b) = (any(), any());
+    let nobody = Key::unique();
+    assert!(store.assign(1, 1, &a.key).await.unwrap());
+    assert!(store.assign(1, 2, &nobody).await.unwrap());
+    // (who asks, whether row 1, row 2 and a row of nobody's are theirs)
+    let cases = [
+        (&a.key, [true, false, true]),
+        (&b.key, [false, false, true]),
+        (&nobody, [false, true, true]),
+        (&Key::unique(), [false, false, true]),
+    ];
+    for (owner, free) in cases {
+        for (id, free) in (1..).zip(free) {
+            assert_eq!(store.is_free(1, id, owner).await.unwrap(), free, "{id}");
+            if id < 3 {
+                assert_eq!(store.assign(1, id, owner).await.unwrap(), free, "{id}");
+            }
+        }
+    }
+    assert!(store.is_free(2, 1, &b.key).await.unwrap());
+}
+
 /// Waits for the claim that somebody holds to lapse.
 async fn lapse(store: &Store, name: &Identity) {
     let lapsed = timeout(LEASE * 10, store.changed(&name.key)).await;
@@ -60,7 +89,7 @@ async fn a_lapsed_claim_is_free_and_its_holder_must_not_send() {
     let store = server::open(server.settings().with_lease(LEASE));
     let (a, first, second) = (any(), holder(), holder());
     assert_eq!(store.claim(&a, first).await.unwrap(), Next::Run);
-    assert_eq!(store.claim(&a, second).await.unwrap(), Next::Wait);
+    assert_eq!(store.claim(&a, second).await.unwrap(), WAIT);
     let start = Instant::now();
     lapse(&store, &a).await;
     assert!(start.elapsed() > LEASE / 2);
@@ -117,7 +146,7 @@ async fn a_lease_keeps_a_claim_for_as_long_as_it_is_held() {
     store.claim(&a, first).await.unwrap();
     let lease = store.lease(&a.key, first);
     sleep(LEASE * 3).await;
-    assert_eq!(store.claim(&a, holder()).await.unwrap(), Next::Wait);
+    assert_eq!(store.claim(&a, holder()).await.unwrap(), WAIT);
     drop(lease);
     sleep(LEASE * 2).await;
     assert_eq!(store.claim(&a, holder()).await.unwrap(), Next::Run);
@@ -132,7 +161,7 @@ async fn two_gateways_see_one_truth() {
     let (here, there) = (server.store(), server.store());
     let (a, first) = (any(), holder());
     assert_eq!(here.claim(&a, first).await.unwrap(), Next::Run);
-    assert_eq!(there.claim(&a, holder()).await.unwrap(), Next::Wait);
+    assert_eq!(there.claim(&a, holder()).await.unwrap(), WAIT);
     let finish = async {
         sleep(Duration::from_millis(50)).await;
         here.created(&a.key, first, 7, true).await.unwrap();
@@ -144,9 +173,9 @@ async fn two_gateways_see_one_truth() {
     };
     assert_eq!(there.claim(&a, holder()).await.unwrap(), replay);
 
-    assert!(here.hand_out(1, 7, &a.key).await.unwrap());
+    assert!(here.assign(1, 7, &a.key).await.unwrap());
     assert!(!there.is_free(1, 7, &Key::unique()).await.unwrap());
-    assert!(there.hand_out(1, 7, &a.key).await.unwrap());
+    assert!(there.assign(1, 7, &a.key).await.unwrap());
     // Ids of another Chartbrew are other connections.
     let settings = StoreSettings::Redis(server.settings());
     let other = Store::open(&settings, "http://other").unwrap();
@@ -169,8 +198,8 @@ async fn keys_and_values_hold_no_secret_and_expire() {
     store.claim(&d, first).await.unwrap();
     store.sending(&d.key, first).await.unwrap();
     store.created(&d.key, first, 7, false).await.unwrap();
-    store.hand_out(1, 7, &d.key).await.unwrap();
-    store.hand_out(1, 8, &Key::unique()).await.unwrap();
+    store.assign(1, 7, &d.key).await.unwrap();
+    store.assign(1, 8, &Key::unique()).await.unwrap();
 
     let mut connection = server.connection().await;
     let dump = dump(&mut connection).await;

@@ -5,53 +5,12 @@
 //! error names and texts known from Chartbrew's source) and turns it into values of its own; no
 //! upstream text passes. The body is read as Chartbrew's and never as a `google.rpc.Status`.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::{FieldError, Problem, Rejection};
 use crate::chartbrew::types::names;
-
-/// What is read of an error body; everything else is skipped unread.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Body<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    code: Text<'a>,
-    #[serde(borrow)]
-    errors: Vec<Item<'a>>,
-    #[serde(borrow)]
-    parent: Option<Parent<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Item<'a> {
-    #[serde(borrow)]
-    path: Text<'a>,
-    #[serde(rename = "validatorKey", borrow)]
-    validator: Text<'a>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Parent<'a> {
-    #[serde(borrow)]
-    code: Text<'a>,
-    #[serde(rename = "sqlMessage", borrow)]
-    message: Text<'a>,
-    fatal: Flag,
-}
-
-/// `true`, or anything else, which counts as false.
-#[derive(Debug, Default)]
-struct Flag(bool);
-
-/// A text, or anything else, which counts as an empty one.
-#[derive(Debug, Default)]
-struct Text<'a>(std::borrow::Cow<'a, str>);
 
 const MYSQL_CODES: [(&str, Problem); 9] = [
     ("ER_DATA_TOO_LONG", Problem::TooLong),
@@ -65,15 +24,22 @@ const MYSQL_CODES: [(&str, Problem); 9] = [
     ("ER_NO_REFERENCED_ROW_2", Problem::NoSuchReference),
 ];
 
-/// Sequelize's names for "the database could not be reached", in every version of it.
-const STORE_UNAVAILABLE: [&str; 8] = [
-    "SequelizeConnectionError",
+/// Sequelize's names for "no connection to the database was made". Nothing was stored.
+const STORE_UNAVAILABLE: [&str; 5] = [
     "SequelizeConnectionRefusedError",
-    "SequelizeConnectionTimedOutError",
     "SequelizeConnectionAcquireTimeoutError",
     "SequelizeHostNotFoundError",
     "SequelizeHostNotReachableError",
     "SequelizeAccessDeniedError",
+];
+
+/// Sequelize's name for whatever goes wrong with a statement.
+const DATABASE_ERROR: &str = "SequelizeDatabaseError";
+
+/// Sequelize's other names for a connection that failed: not said when.
+const STORE_LOST: [&str; 3] = [
+    "SequelizeConnectionError",
+    "SequelizeConnectionTimedOutError",
     "SequelizeInvalidConnectionError",
 ];
 
@@ -91,9 +57,24 @@ const LOST: [&str; 8] = [
 
 const NO_SUCH_USER: &str = "Could not process the request. Please try again.";
 
+/// Envoy, when no host of the cluster can be used.
+const NO_HEALTHY_UPSTREAM: &str = "no healthy upstream";
+/// Envoy, before the reason why the first and only attempt failed. Where Envoy has retried, it
+/// writes "retried and the latest reset reason": what became of the earlier attempts is not said.
+const RESET: &str = "upstream connect error or disconnect/reset before headers. reset reason: ";
+/// Envoy's reasons that come before anything is forwarded.
+const NOT_CONNECTED: [&str; 4] = [
+    "connection failure",
+    "remote connection failure",
+    "connection timeout",
+    "overflow",
+];
+/// HAProxy, when no server of the backend can be used.
+const NO_SERVER: &str = "No server is available to handle this request";
+
 impl Rejection {
-    /// Reads a 3xx or 4xx answer, or a 503. A 404 is about a connection only where the route
-    /// names one (`of_a_connection`).
+    /// Reads a 3xx or 4xx response, or a 503 for which nothing was forwarded. A 404 is about a
+    /// connection only where the route names one (`of_a_connection`).
     #[must_use]
     pub fn read(
         status: u16,
@@ -105,29 +86,57 @@ impl Rejection {
             400 | 422 => read_400(status, body),
             401 => Self::TokenRejected,
             403 => Self::AccessDenied,
-            404 if of_a_connection && is_json_object(body) => Self::ConnectionNotFound,
+            404 if of_a_connection && object(body).is_some() => Self::ConnectionNotFound,
             409 => Self::AlreadyExists,
             413 => Self::TooLarge,
             429 => Self::RateLimited(retry_after),
-            408 | 425 | 503 => Self::Unavailable(status, retry_after),
+            503 => Self::NotForwarded(retry_after),
             100..=399 | 404 | 405 | 410 | 421 => Self::NotTheApi(status),
             _ => Self::Unexplained(status),
         }
     }
 }
 
-/// Whether a 400 leaves open if anything was stored: Chartbrew lost its database while a statement
-/// was under way, and the statement may have been executed all the same. (Measured: an INSERT
-/// whose reply is cut off is answered with 400 `SequelizeDatabaseError`, and the row is there.)
-pub(in crate::chartbrew) fn leaves_open(body: &[u8]) -> bool {
-    let Ok(body) = serde_json::from_slice::<Body<'_>>(body) else {
+/// Whether the body of a 503 proves that the proxy which wrote it had forwarded nothing. Any other
+/// 503 may come after the request was forwarded, and read.
+pub(in crate::chartbrew) fn says_not_forwarded(body: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(body) else {
         return false;
     };
-    let parent = body.parent.as_ref();
-    let code = parent.map_or(body.code.as_str(), |parent| parent.code.as_str());
-    let fatal = parent.is_some_and(|parent| parent.fatal.0);
-    let reached = !STORE_UNAVAILABLE.iter().any(|name| body.name.is(name));
-    reached && (fatal || LOST.contains(&code) || is_a_lost_sqlstate(code))
+    let text = text.trim();
+    let reason = text.strip_prefix(RESET);
+    // The reason ends the text, or a comma does and what the transport has to say follows.
+    let reason = reason.and_then(|text| text.split(',').next());
+    text == NO_HEALTHY_UPSTREAM
+        || reason.is_some_and(|reason| NOT_CONNECTED.contains(&reason.trim()))
+        || text.contains(NO_SERVER)
+}
+
+/// Whether a 400 leaves open if anything was stored: Chartbrew lost its database while a statement
+/// was under way, and the statement may have been executed all the same. (Measured: an INSERT
+/// whose reply is cut off is answered with 400 `SequelizeDatabaseError`, and the row is there; on
+/// PostgreSQL that error has no code at all.)
+pub(in crate::chartbrew) fn leaves_open(body: &[u8]) -> bool {
+    let Some(body) = object(body) else {
+        // Nested too deep to be read, say: then the name has to do.
+        let name = DATABASE_ERROR.as_bytes();
+        return body.windows(name.len()).any(|part| part == name);
+    };
+    let name = text(&body["name"]);
+    if STORE_UNAVAILABLE.contains(&name) {
+        return false;
+    }
+    let parent = &body["parent"];
+    let code = match parent.is_object() {
+        true => text(&parent["code"]),
+        false => text(&body["code"]),
+    };
+    let without_a_code = name == DATABASE_ERROR && code.is_empty();
+    without_a_code
+        || STORE_LOST.contains(&name)
+        || parent["fatal"] == true
+        || LOST.contains(&code)
+        || is_a_lost_sqlstate(code)
 }
 
 /// PostgreSQL's classes "connection exception" and "operator intervention".
@@ -136,19 +145,21 @@ fn is_a_lost_sqlstate(code: &str) -> bool {
 }
 
 fn read_400(status: u16, body: &[u8]) -> Rejection {
-    if std::str::from_utf8(body).is_ok_and(|text| text.trim() == NO_SUCH_USER) {
+    if str::from_utf8(body).is_ok_and(|text| text.trim() == NO_SUCH_USER) {
         return Rejection::TokenRejected;
     }
-    let Ok(body) = serde_json::from_slice::<Body<'_>>(body) else {
+    let Some(body) = object(body) else {
         return Rejection::Unexplained(status);
     };
-    if body.code.is("SOURCE_DISABLED") {
-        return Rejection::SourceDisabled;
+    match text(&body["code"]) {
+        "SOURCE_DISABLED" => return Rejection::SourceDisabled,
+        "SSRF_BLOCKED" => return Rejection::HostNotAllowed,
+        _ => {}
     }
-    if STORE_UNAVAILABLE.iter().any(|name| body.name.is(name)) {
+    if STORE_UNAVAILABLE.contains(&text(&body["name"])) {
         return Rejection::StoreUnavailable;
     }
-    let fields = body.fields();
+    let fields = fields(&body);
     if fields.is_empty() {
         Rejection::Unexplained(status)
     } else {
@@ -156,136 +167,60 @@ fn read_400(status: u16, body: &[u8]) -> Rejection {
     }
 }
 
-fn is_json_object(body: &[u8]) -> bool {
-    serde_json::from_slice::<Body<'_>>(body).is_ok()
+/// The body, if it is a JSON object.
+fn object(body: &[u8]) -> Option<Value> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    body.is_object().then_some(body)
 }
 
-// === impl Body ===
+/// A text; anything else counts as an empty one.
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
 
-impl Body<'_> {
-    fn fields(&self) -> Vec<FieldError> {
-        let mut fields = Vec::new();
-        let named = self.errors.iter().filter_map(Item::field_error);
-        let of_the_database = self.parent.iter().filter_map(Parent::field_error);
-        for error in named.chain(of_the_database) {
-            let seen = |known: &FieldError| known.field == error.field;
-            // A row has at most as many fields as the API: an answer with more is no Chartbrew's.
-            if !fields.iter().any(seen) && fields.len() < names::MODELLED.len() {
-                fields.push(error);
-            }
+fn fields(body: &Value) -> Vec<FieldError> {
+    let mut fields = Vec::new();
+    let errors = body["errors"].as_array();
+    let named = errors.into_iter().flatten().filter_map(named_field);
+    for error in named.chain(column_of_the_database(&body["parent"])) {
+        let seen = |known: &FieldError| known.field == error.field;
+        // A row has at most as many fields as the API: a body with more is not Chartbrew's.
+        if !fields.iter().any(seen) && fields.len() < names::MODELLED.len() {
+            fields.push(error);
         }
-        fields
     }
+    fields
 }
 
-// === impl Item ===
-
-impl Item<'_> {
-    fn field_error(&self) -> Option<FieldError> {
-        let problem = match self.validator.as_str() {
-            "not_a_string" => Problem::NotText,
-            "is_null" => Problem::Missing,
-            "not_unique" => Problem::NotUnique,
-            "len" => Problem::TooLong,
-            _ => Problem::Invalid,
-        };
-        field(self.path.as_str(), problem)
-    }
+fn named_field(error: &Value) -> Option<FieldError> {
+    let problem = match text(&error["validatorKey"]) {
+        "not_a_string" => Problem::NotText,
+        "is_null" => Problem::Missing,
+        "not_unique" => Problem::NotUnique,
+        "len" => Problem::TooLong,
+        _ => Problem::Invalid,
+    };
+    field(text(&error["path"]), problem)
 }
 
-// === impl Parent ===
-
-impl Parent<'_> {
-    /// `Data too long for column 'name' at row 1`; `… for column `db`.`Connection`.`ssl` at …`;
-    /// a foreign key's `… FOREIGN KEY (`oauth_id`) REFERENCES …`.
-    fn field_error(&self) -> Option<FieldError> {
-        let (_, problem) = MYSQL_CODES.iter().find(|(code, _)| self.code.is(code))?;
-        let message = self.message.as_str();
-        let from = ["column ", "Column ", "Field ", "FOREIGN KEY ("]
-            .iter()
-            .find_map(|mark| message.split_once(mark))?
-            .1;
-        let quoted = from.split([' ', ')']).next()?;
-        let column = quoted.rsplit('.').next()?;
-        field(column.trim_matches(['\'', '`', '"']), *problem)
-    }
+/// `Data too long for column 'name' at row 1`; `… for column `db`.`Connection`.`ssl` at …`; a
+/// foreign key's `… FOREIGN KEY (`oauth_id`) REFERENCES …`.
+fn column_of_the_database(parent: &Value) -> Option<FieldError> {
+    let code = text(&parent["code"]);
+    let (_, problem) = MYSQL_CODES.iter().find(|(known, _)| *known == code)?;
+    let message = text(&parent["sqlMessage"]);
+    let from = ["column ", "Column ", "Field ", "FOREIGN KEY ("]
+        .iter()
+        .find_map(|mark| message.split_once(mark))?
+        .1;
+    let quoted = from.split([' ', ')']).next()?;
+    let column = quoted.rsplit('.').next()?;
+    field(column.trim_matches(['\'', '`', '"']), *problem)
 }
 
 fn field(name: &str, problem: Problem) -> Option<FieldError> {
     let field = names::MODELLED.iter().find(|known| **known == name)?;
     Some(FieldError { field, problem })
-}
-
-// === impl Flag ===
-
-impl<'de> Deserialize<'de> for Flag {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Any {
-            Bool(bool),
-            Other(serde::de::IgnoredAny),
-        }
-        Ok(Self(match Any::deserialize(deserializer)? {
-            Any::Bool(flag) => flag,
-            Any::Other(_) => false,
-        }))
-    }
-}
-
-// === impl Text ===
-
-impl Text<'_> {
-    fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn is(&self, text: &str) -> bool {
-        self.0 == text
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("anything")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(text.into()))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(text.to_owned().into()))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Text::default())
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Text::default())
-            }
-        }
-        deserializer.deserialize_any(TextVisitor)
-    }
 }
 
 #[cfg(test)]
@@ -374,7 +309,20 @@ mod tests {
             (of(database, "57P01", "{}"), true),
             (of(database, "08006", "false"), true),
             (r#"{"code":"ECONNRESET"}"#.to_owned(), true),
+            // PostgreSQL: `Connection terminated unexpectedly`, without a code.
+            (of(database, "", "null"), true),
+            (
+                r#"{"name":"SequelizeDatabaseError","parent":"x"}"#.to_owned(),
+                true,
+            ),
+            (
+                r#"{"name":"SequelizeDatabaseError","parent":{}}"#.to_owned(),
+                true,
+            ),
+            (r#"{"name":"SequelizeDatabaseError"}"#.to_owned(), true),
+            (of("SequelizeConnectionError", "ECONNREFUSED", "null"), true),
             (of(database, "ER_DATA_TOO_LONG", "false"), false),
+            (of("SequelizeValidationError", "", "null"), false),
             (of(database, "22001", "false"), false),
             (
                 of("SequelizeConnectionRefusedError", "ECONNREFUSED", "true"),
@@ -382,10 +330,61 @@ mod tests {
             ),
             ("{}".to_owned(), false),
             ("<html>".to_owned(), false),
+            (
+                format!(r#"{{"name":"{database}","x":{}"#, "[".repeat(200)),
+                true,
+            ),
         ];
         for (body, open) in cases {
             assert_eq!(leaves_open(body.as_bytes()), open, "{body}");
         }
+    }
+
+    #[test]
+    fn only_known_texts_prove_that_nothing_was_forwarded() {
+        let reset = |reason: &str| format!("{RESET}{reason}");
+        let cases = [
+            (NO_HEALTHY_UPSTREAM.to_owned(), true),
+            ("no healthy upstream\n".to_owned(), true),
+            (reset("connection failure"), true),
+            (reset("remote connection failure"), true),
+            (
+                reset("remote connection failure, transport failure reason: delayed connect error"),
+                true,
+            ),
+            (reset("connection timeout"), true),
+            (reset("overflow"), true),
+            (
+                format!("<html><body><h1>503</h1>\n{NO_SERVER}.\n</body></html>"),
+                true,
+            ),
+            (reset("connection termination"), false),
+            (reset("remote reset"), false),
+            (reset("protocol error, connection failure"), false),
+            (
+                "upstream connect error or disconnect/reset before headers. retried and the \
+                 latest reset reason: connection failure"
+                    .to_owned(),
+                false,
+            ),
+            ("Service Unavailable".to_owned(), false),
+            ("upstream request timeout".to_owned(), false),
+            ("not quite: no healthy upstream".to_owned(), false),
+            (String::new(), false),
+        ];
+        for (body, proves) in cases {
+            assert_eq!(says_not_forwarded(body.as_bytes()), proves, "{body}");
+        }
+        assert!(!says_not_forwarded(b"\xff no healthy upstream"));
+    }
+
+    #[test]
+    fn a_host_that_chartbrew_may_not_connect_to_is_its_own_rejection() {
+        let body = br#"{"code":"SSRF_BLOCKED","reason":"private_network","message":"marker"}"#;
+        assert_eq!(
+            Rejection::read(400, None, body, false),
+            Rejection::HostNotAllowed
+        );
     }
 
     #[test]

@@ -1,14 +1,15 @@
-//! Reads an answer, up to a limit: what it says of the outcome, and what of it is read at all.
+//! Reads a response, up to a limit: what it says of the outcome, and what of it is read at all.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, StatusCode,
+    HeaderMap,
     header::{CONTENT_TYPE, DATE, RETRY_AFTER},
 };
 use jiff::Timestamp;
 use reqwest::Response;
+use tokio_util::task::TaskTracker;
 
 use super::classify::classify;
 use crate::chartbrew::{Error, Rejection, Unknown, rejection, types::Unreadable};
@@ -29,6 +30,15 @@ pub(in crate::chartbrew) struct Success {
     body: Bytes,
 }
 
+/// What the head of a response says.
+struct Head {
+    status: u16,
+    date: Option<Timestamp>,
+    retry_after: Option<Duration>,
+    is_json: bool,
+    is_chartbrews_own: bool,
+}
+
 /// What Chartbrew answered.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
@@ -38,66 +48,103 @@ pub struct Answer<T> {
     pub date: Option<Timestamp>,
 }
 
-/// Reads an answer: its status says what is known, its body what of it.
+/// Reads a response: its status says what is known, its body what of it.
+///
+/// With `drain`, a response of which not all is wanted is read to its end all the same, by a task
+/// of its own: its connection must not be closed before (see the module's docs).
 pub(super) async fn read(
-    response: Response,
+    mut response: Response,
     max_bytes: usize,
-    of_a_connection: bool,
+    drain: Option<&TaskTracker>,
 ) -> Result<Success, Error> {
-    let status = response.status();
-    let date = http_date(response.headers(), &DATE);
-    let is_json = says_json(response.headers());
-    match status.as_u16() {
-        200..=299 => {
-            let body = read_body(response, max_bytes).await?;
-            Ok(Success {
-                date,
-                is_json,
+    let head = Head::of(&response);
+    let of_a_connection = drain.is_some();
+    let result = match head.status {
+        200..=299 => read_body(&mut response, max_bytes)
+            .await
+            .map(|body| Success {
+                date: head.date,
+                is_json: head.is_json,
                 body,
-            })
+            }),
+        500 | 501 | 505 if head.is_chartbrews_own => {
+            Err(Error::Unknown(Unknown::ServerError(head.status)))
         }
-        code @ (502 | 504 | 520 | 524 | 599) => Err(Error::Unknown(Unknown::GatewayError(code))),
-        code @ 500.. if status != StatusCode::SERVICE_UNAVAILABLE => {
-            Err(Error::Unknown(Unknown::ServerError(code)))
-        }
-        // Alone among the refusals a 400 says nothing before its body is read.
-        400 => {
-            let body = read_body(response, MAX_REFUSAL_BYTES).await?;
-            if rejection::leaves_open(&body) {
-                return Err(Error::Unknown(Unknown::StoreLost));
-            }
-            let rejection = Rejection::read(400, None, &body, of_a_connection);
+        // Alone among the refusals these say nothing before their bodies are read.
+        400 => read_400(&mut response, of_a_connection).await,
+        503 => read_503(&mut response, head.retry_after).await,
+        408 | 500.. => Err(Error::Unknown(Unknown::GatewayError(head.status))),
+        status => {
+            let body = body_if_soon(&mut response).await;
+            let rejection = Rejection::read(status, head.retry_after, &body, of_a_connection);
             Err(Error::Rejected(rejection))
         }
-        code => {
-            let retry_after = retry_after(response.headers(), date);
-            let read = read_body(response, MAX_REFUSAL_BYTES);
-            let body = tokio::time::timeout(REFUSAL_BODY_TIMEOUT, read).await;
-            let body = body.ok().and_then(Result::ok).unwrap_or_default();
-            Err(Error::Rejected(Rejection::read(
-                code,
-                retry_after,
-                &body,
-                of_a_connection,
-            )))
-        }
+    };
+    if let Some(tasks) = drain
+        && result.is_err()
+    {
+        tasks.spawn(async move { while let Ok(Some(_)) = response.chunk().await {} });
     }
+    result
 }
 
-/// Reads a body up to a limit; what is beyond it is never taken from the socket.
-async fn read_body(mut response: Response, limit: usize) -> Result<Bytes, Error> {
+async fn read_400(response: &mut Response, of_a_connection: bool) -> Result<Success, Error> {
+    let body = read_body(response, MAX_REFUSAL_BYTES).await?;
+    if rejection::leaves_open(&body) {
+        return Err(Error::Unknown(Unknown::StoreLost));
+    }
+    let rejection = Rejection::read(400, None, &body, of_a_connection);
+    Err(Error::Rejected(rejection))
+}
+
+async fn read_503(
+    response: &mut Response,
+    retry_after: Option<Duration>,
+) -> Result<Success, Error> {
+    let body = body_if_soon(response).await;
+    Err(match rejection::says_not_forwarded(&body) {
+        true => Error::Rejected(Rejection::NotForwarded(retry_after)),
+        false => Error::Unknown(Unknown::GatewayError(503)),
+    })
+}
+
+/// A refusal's body, if it comes soon; else nothing.
+async fn body_if_soon(response: &mut Response) -> Bytes {
+    let read = read_body(response, MAX_REFUSAL_BYTES);
+    let body = tokio::time::timeout(REFUSAL_BODY_TIMEOUT, read).await;
+    body.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// Reads a body up to a limit; what is beyond it is not kept.
+async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Error> {
     let announced = response.content_length();
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(Error::Unknown(Unknown::TooLarge));
     }
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+    while let Some(chunk) = next_chunk(response).await? {
         if body.len() + chunk.len() > limit {
             return Err(Error::Unknown(Unknown::TooLarge));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+async fn next_chunk(response: &mut Response) -> Result<Option<Bytes>, Error> {
+    let chunk = response.chunk().await;
+    chunk.map_err(|error| classify(&error, None))
+}
+
+/// Whether Chartbrew itself wrote the response, and not a proxy: it carries what helmet adds to
+/// all of Chartbrew's, or what Express adds to its own page for an error.
+fn is_chartbrews_own(headers: &HeaderMap) -> bool {
+    let is = |name: &str, text: &str| headers.get(name).is_some_and(|value| value == text);
+    let helmet =
+        is("x-dns-prefetch-control", "off") && is("x-permitted-cross-domain-policies", "none");
+    let express = is("content-security-policy", "default-src 'none'")
+        && is("x-content-type-options", "nosniff");
+    helmet || express
 }
 
 fn says_json(headers: &HeaderMap) -> bool {
@@ -128,6 +175,22 @@ fn retry_after(headers: &HeaderMap, now: Option<Timestamp>) -> Option<Duration> 
     Some(Duration::try_from(wait).unwrap_or_default())
 }
 
+// === impl Head ===
+
+impl Head {
+    fn of(response: &Response) -> Self {
+        let headers = response.headers();
+        let date = http_date(headers, &DATE);
+        Self {
+            status: response.status().as_u16(),
+            date,
+            retry_after: retry_after(headers, date),
+            is_json: says_json(headers),
+            is_chartbrews_own: is_chartbrews_own(headers),
+        }
+    }
+}
+
 // === impl Success ===
 
 impl Success {
@@ -155,6 +218,27 @@ mod tests {
     fn headers(pairs: &[(http::HeaderName, &str)]) -> HeaderMap {
         let value = |text: &str| HeaderValue::from_str(text).unwrap();
         pairs.iter().map(|(n, v)| (n.clone(), value(v))).collect()
+    }
+
+    #[test]
+    fn chartbrews_own_responses_are_known_by_what_they_carry() {
+        let name = http::HeaderName::from_static;
+        let helmet = [
+            (name("x-dns-prefetch-control"), "off"),
+            (name("x-permitted-cross-domain-policies"), "none"),
+        ];
+        let express = [
+            (name("content-security-policy"), "default-src 'none'"),
+            (name("x-content-type-options"), "nosniff"),
+        ];
+        assert!(is_chartbrews_own(&headers(&helmet)));
+        assert!(is_chartbrews_own(&headers(&express)));
+        let of_a_proxy = [
+            (name("server"), "nginx"),
+            (name("x-content-type-options"), "nosniff"),
+        ];
+        assert!(!is_chartbrews_own(&headers(&of_a_proxy)));
+        assert!(!is_chartbrews_own(&headers(&[])));
     }
 
     #[test]

@@ -2,10 +2,17 @@
 
 use std::error::Error as StdError;
 
+use super::send_state::{SendState, Withheld};
 use crate::chartbrew::{Error, NotSent, Unknown};
 
 /// `NotSent` only where it is proven; everything else may have been read by somebody.
-pub(super) fn classify(error: &reqwest::Error) -> Error {
+///
+/// `sending` is known of a request whose body tells when it is begun: without a byte of it, nobody
+/// can have acted on the request.
+pub(super) fn classify(error: &reqwest::Error, sending: Option<&SendState>) -> Error {
+    if caused_by::<Withheld>(error).is_some() {
+        return Error::NotSent(NotSent::Withheld);
+    }
     if error.is_builder() {
         return Error::NotSent(NotSent::Request);
     }
@@ -22,6 +29,9 @@ pub(super) fn classify(error: &reqwest::Error) -> Error {
     }
     // hyper gives a request back as "canceled" when the connection ended before it took it up.
     if caused_by::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) {
+        return Error::NotSent(NotSent::Connect);
+    }
+    if sending.is_some_and(|sending| !sending.has_begun()) {
         return Error::NotSent(NotSent::Connect);
     }
     Error::Unknown(Unknown::NoAnswer)

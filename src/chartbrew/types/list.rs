@@ -7,6 +7,8 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
+use serde_json::value::RawValue;
+
 use super::Connection;
 
 /// The answer to `GET /team/{team_id}/connections`, in the order in which it came: newest first.
@@ -17,7 +19,7 @@ use super::Connection;
 pub struct ConnectionList {
     /// Every element that is a row.
     pub rows: Vec<Connection>,
-    /// How many elements were passed over: no object, or no usable id.
+    /// How many elements were passed over: no object, no usable id, or nested too deep.
     pub skipped: usize,
 }
 
@@ -62,41 +64,22 @@ pub(super) fn parse<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, Unre
 // === impl ConnectionList ===
 
 impl ConnectionList {
-    /// Reads the answer. An element that is no row is skipped and counted: one broken row must not
-    /// hide the others.
+    /// Reads the answer. An element that is no row, or is nested too deep to be read, is skipped
+    /// and counted: one broken row must not hide the others.
     ///
     /// # Errors
     ///
     /// [`Unreadable`] if the answer is not a JSON array.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        parse(json)
-    }
-}
-
-impl<'de> Deserialize<'de> for ConnectionList {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor;
-
-        impl<'de> Visitor<'de> for ListVisitor {
-            type Value = ConnectionList;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut list = ConnectionList::default();
-                while let Some(element) = seq.next_element()? {
-                    match element {
-                        Element::Row(row) => list.rows.push(*row),
-                        Element::NoId | Element::NoObject => list.skipped += 1,
-                    }
-                }
-                Ok(list)
+        let elements: Vec<&RawValue> = parse(json)?;
+        let mut list = Self::default();
+        for element in elements {
+            match Connection::from_json(element.get().as_bytes()) {
+                Ok(row) => list.rows.push(row),
+                Err(_) => list.skipped += 1,
             }
         }
-
-        deserializer.deserialize_seq(ListVisitor)
+        Ok(list)
     }
 }
 

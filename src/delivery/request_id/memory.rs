@@ -1,111 +1,92 @@
 //! Claims kept in this process: exact for one gateway, lost when it ends.
+//!
+//! A record takes about 350 bytes. At most [`MAX_RECORDS`] are kept, the oldest are forgotten first.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use moka::{ops::compute::Op, sync::Cache};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{Fingerprint, Holder, Identity, Key, Next, RETENTION, StoreError};
 
-/// Connections remembered as handed out. The oldest are forgotten first; they matter only while
-/// the outcome of a create of the same time is still open.
-const MAX_HANDED_OUT: u64 = 1_000_000;
+/// Request ids that are remembered. Who needs more than that in 24 h (11 a second) keeps them in
+/// Redis.
+const MAX_RECORDS: usize = 1_000_000;
 
 /// See the module's docs.
-///
-/// Whether something is kept still is decided by tokio's clock, as all else is; the caches' own
-/// clock only frees what nobody asks for again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryStore {
-    records: Cache<Key, Record>,
-    handed_out: Cache<(i32, i32), HandedOut>,
+    records: Mutex<Records>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
+struct Records {
+    by_key: HashMap<Key, Record>,
+    /// When it is looked whether a record is to be forgotten, soonest first.
+    turns: BTreeMap<Turn, Key>,
+    last_turn: u64,
+}
+
+/// A moment, and a number that makes it unique.
+type Turn = (Instant, u64);
+
+#[derive(Debug)]
 struct Record {
     fingerprint: Fingerprint,
     state: State,
+    holder: Option<Holder>,
     /// Forgotten from then on.
     until: Instant,
-    /// Woken whenever the state changes.
-    changed: Arc<Notify>,
+    turn: Turn,
+    /// Woken when the record changes. There only while somebody waits for that.
+    changed: Option<Arc<Notify>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Claimed { by: Holder },
-    Sent { at: Instant, by: Option<Holder> },
+    Claimed,
+    Sent { at: Instant },
     Created { id: i32, complete: bool },
 }
 
-/// What becomes of a record.
-enum After {
-    Is(State),
-    Gone,
-}
-
-#[derive(Clone, Debug)]
-struct HandedOut {
-    owner: Key,
-    /// Forgotten from then on.
-    until: Instant,
-}
-
-impl Default for MemoryStore {
-    fn default() -> Self {
-        Self {
-            records: Cache::builder().time_to_live(RETENTION).build(),
-            handed_out: Cache::builder()
-                .time_to_live(RETENTION)
-                .max_capacity(MAX_HANDED_OUT)
-                .build(),
-        }
-    }
-}
+// === impl MemoryStore ===
 
 impl MemoryStore {
     pub(super) fn claim(&self, identity: &Identity, holder: Holder) -> Next {
-        let mut next = Next::Run;
-        let entry = self.records.entry(identity.key.clone());
-        entry.and_compute_with(|known| {
-            let known = known.map(moka::Entry::into_value);
-            let Some(mut record) = known.filter(Record::is_kept) else {
-                return Op::Put(Record {
-                    fingerprint: identity.fingerprint,
-                    state: State::Claimed { by: holder },
-                    until: Instant::now() + RETENTION,
-                    changed: Arc::default(),
-                });
-            };
-            if record.fingerprint != identity.fingerprint {
-                next = Next::Mismatch;
-                return Op::Nop;
+        let mut records = self.records();
+        records.forget_expired();
+        let Some(record) = records.by_key.get_mut(&identity.key) else {
+            records.insert(identity, holder);
+            return Next::Run;
+        };
+        if record.fingerprint != identity.fingerprint {
+            return Next::Mismatch;
+        }
+        let next = match record.state {
+            State::Created { id, complete: true } => return Next::Replay { id, complete: true },
+            State::Created { id, .. } if record.holder.is_some() => {
+                return Next::Wait { created: Some(id) };
             }
-            match record.state {
-                State::Claimed { .. } | State::Sent { by: Some(_), .. } => {
-                    next = Next::Wait;
-                    Op::Nop
-                }
-                State::Created { id, complete } => {
-                    next = Next::Replay { id, complete };
-                    Op::Nop
-                }
-                State::Sent { at, by: None } => {
-                    next = Next::Recover { sent: at.elapsed() };
-                    let by = Some(holder);
-                    record.state = State::Sent { at, by };
-                    record.until = Instant::now() + RETENTION;
-                    Op::Put(record)
-                }
-            }
-        });
+            _ if record.holder.is_some() => return Next::Wait { created: None },
+            State::Created { id, complete } => Next::Replay { id, complete },
+            State::Claimed => Next::Run,
+            State::Sent { at } => Next::Recover { sent: at.elapsed() },
+        };
+        record.holder = Some(holder);
+        records.changed(&identity.key);
         next
     }
 
     pub(super) fn sending(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
-        let (at, by) = (Instant::now(), Some(holder));
-        self.change(key, |state| {
-            (state.holder() == by).then_some(After::Is(State::Sent { at, by }))
+        self.change(key, |record| {
+            let may = record.is_held_by(holder) && !record.is_created();
+            record.state = match may {
+                true => State::Sent { at: Instant::now() },
+                false => record.state,
+            };
+            may
         })
     }
 
@@ -116,121 +97,164 @@ impl MemoryStore {
         id: i32,
         complete: bool,
     ) -> Result<(), StoreError> {
-        self.change(key, |state| match state {
-            State::Created {
-                id: known,
-                complete: before,
-            } => (known == id).then_some(After::Is(State::Created {
-                id,
-                complete: before || complete,
-            })),
-            State::Claimed { .. } | State::Sent { .. } => (state.holder() == Some(holder))
-                .then_some(After::Is(State::Created { id, complete })),
+        self.change(key, |record| {
+            let complete = match record.state {
+                State::Created { id: known, .. } if known != id => return false,
+                State::Created {
+                    complete: known, ..
+                } => known || complete,
+                State::Claimed | State::Sent { .. } if record.is_held_by(holder) => complete,
+                State::Claimed | State::Sent { .. } => return false,
+            };
+            record.state = State::Created { id, complete };
+            if complete {
+                record.holder = None;
+            }
+            true
         })
     }
 
     pub(super) fn release(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
-        self.change(key, |state| {
-            (state.holder() == Some(holder)).then_some(After::Gone)
-        })
+        let mut records = self.records();
+        let ours = |record: &Record| record.is_held_by(holder) && !record.is_created();
+        if !records.by_key.get(key).is_some_and(ours) {
+            return Err(StoreError::Lost);
+        }
+        records.forget(key);
+        Ok(())
     }
 
     pub(super) fn abandon(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
-        self.change(key, |state| match state {
-            State::Created { .. } => Some(After::Is(state)),
-            _ if state.holder() != Some(holder) => None,
-            State::Claimed { .. } => Some(After::Gone),
-            State::Sent { at, .. } => Some(After::Is(State::Sent { at, by: None })),
+        let is_unsent = |record: &Record| matches!(record.state, State::Claimed);
+        if self.records().by_key.get(key).is_some_and(is_unsent) {
+            return self.release(key, holder);
+        }
+        self.change(key, |record| {
+            let ours = record.is_held_by(holder);
+            if ours {
+                record.holder = None;
+            }
+            ours || record.is_created()
         })
-    }
-
-    pub(super) fn hand_out(&self, team: i32, id: i32, owner: &Key) -> bool {
-        let new = || HandedOut {
-            owner: owner.clone(),
-            until: Instant::now() + RETENTION,
-        };
-        let entry = self.handed_out.entry((team, id));
-        let entry = entry.or_insert_with_if(new, |known| !known.is_kept());
-        entry.is_fresh() || entry.value().owner == *owner
-    }
-
-    pub(super) fn is_free(&self, team: i32, id: i32, owner: &Key) -> bool {
-        let taken = self.handed_out.get(&(team, id));
-        taken
-            .filter(HandedOut::is_kept)
-            .is_none_or(|taken| taken.owner == *owner)
     }
 
     /// Waits until the record changes. Returns at once if nobody holds it.
     pub(super) async fn changed(&self, key: &Key) {
-        let Some(record) = self.records.get(key) else {
-            return;
+        let changed = {
+            let mut records = self.records();
+            let Some(record) = records.by_key.get_mut(key) else {
+                return;
+            };
+            if record.holder.is_none() || record.until <= Instant::now() {
+                return;
+            }
+            record
+                .changed
+                .get_or_insert_default()
+                .clone()
+                .notified_owned()
         };
-        let changed = record.changed.notified();
-        tokio::pin!(changed);
-        // Enlist first and look again then, so that no change falls between the two.
-        changed.as_mut().enable();
-        let record = self.records.get(key).filter(Record::is_kept);
-        if record.is_some_and(|record| record.state.holder().is_some()) {
-            changed.await;
-        }
+        changed.await;
     }
 
-    /// Changes what is kept in one step. `None`: it is not the caller's to change.
+    /// Changes a record in one step. `change` says whether it may.
     fn change(
         &self,
         key: &Key,
-        next: impl FnOnce(State) -> Option<After>,
+        change: impl FnOnce(&mut Record) -> bool,
     ) -> Result<(), StoreError> {
-        let mut changed = None;
-        let entry = self.records.entry_by_ref(key);
-        entry.and_compute_with(|known| {
-            let known = known.map(moka::Entry::into_value);
-            let Some(mut record) = known.filter(Record::is_kept) else {
-                return Op::Nop;
-            };
-            let Some(after) = next(record.state) else {
-                return Op::Nop;
-            };
-            changed = Some(record.changed.clone());
-            match after {
-                After::Gone => Op::Remove,
-                After::Is(state) => {
-                    record.state = state;
-                    record.until = Instant::now() + RETENTION;
-                    Op::Put(record)
-                }
+        let mut records = self.records();
+        let record = records.by_key.get_mut(key);
+        let record = record.filter(|record| record.until > Instant::now());
+        match record.is_some_and(change) {
+            true => {
+                records.changed(key);
+                Ok(())
             }
-        });
-        changed.ok_or_else(StoreError::lost)?.notify_waiters();
-        Ok(())
+            false => Err(StoreError::Lost),
+        }
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        // No code that can panic runs under this lock.
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Records ===
+
+impl Records {
+    fn insert(&mut self, identity: &Identity, holder: Holder) {
+        let until = Instant::now() + RETENTION;
+        let record = Record {
+            fingerprint: identity.fingerprint,
+            state: State::Claimed,
+            holder: Some(holder),
+            until,
+            turn: self.next_turn(until, &identity.key),
+            changed: None,
+        };
+        self.by_key.insert(identity.key.clone(), record);
+    }
+
+    fn next_turn(&mut self, at: Instant, key: &Key) -> Turn {
+        self.last_turn += 1;
+        let turn = (at, self.last_turn);
+        self.turns.insert(turn, key.clone());
+        turn
+    }
+
+    /// Keeps a record for its whole time from now on, and wakes who waits for it.
+    fn changed(&mut self, key: &Key) {
+        if let Some(record) = self.by_key.get_mut(key) {
+            record.until = Instant::now() + RETENTION;
+            if let Some(changed) = record.changed.take() {
+                changed.notify_waiters();
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        let Some(record) = self.by_key.remove(key) else {
+            return;
+        };
+        self.turns.remove(&record.turn);
+        if let Some(changed) = record.changed {
+            changed.notify_waiters();
+        }
+    }
+
+    fn forget_expired(&mut self) {
+        let now = Instant::now();
+        while let Some(((at, _), _)) = self.turns.first_key_value()
+            && (*at <= now || self.by_key.len() >= MAX_RECORDS)
+        {
+            let Some((_, key)) = self.turns.pop_first() else {
+                return;
+            };
+            let until = self.by_key.get(&key).map(|record| record.until);
+            match until.filter(|until| *until > now && self.by_key.len() < MAX_RECORDS) {
+                // It was changed since.
+                Some(until) => {
+                    let turn = self.next_turn(until, &key);
+                    if let Some(record) = self.by_key.get_mut(&key) {
+                        record.turn = turn;
+                    }
+                }
+                None => self.forget(&key),
+            }
+        }
     }
 }
 
 // === impl Record ===
 
 impl Record {
-    fn is_kept(&self) -> bool {
-        Instant::now() < self.until
+    fn is_held_by(&self, holder: Holder) -> bool {
+        self.holder == Some(holder)
     }
-}
 
-// === impl State ===
-
-impl State {
-    fn holder(self) -> Option<Holder> {
-        match self {
-            Self::Claimed { by } => Some(by),
-            Self::Sent { by, .. } => by,
-            Self::Created { .. } => None,
-        }
-    }
-}
-
-// === impl HandedOut ===
-
-impl HandedOut {
-    fn is_kept(&self) -> bool {
-        Instant::now() < self.until
+    fn is_created(&self) -> bool {
+        matches!(self.state, State::Created { .. })
     }
 }

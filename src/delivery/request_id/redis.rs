@@ -37,8 +37,8 @@ const PREFIX: &str = "chartbrew-gateway";
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// No pause between looks is longer.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// A store that cannot be reached is complained of no more often than this.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+/// That the store cannot be reached is logged at most this often.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
 
 /// See the module's docs.
 pub struct RedisStore {
@@ -47,7 +47,7 @@ pub struct RedisStore {
     /// A hash that tells the connections of several Chartbrews apart.
     upstream: String,
     reachable: watch::Receiver<bool>,
-    last_complaint: Mutex<Option<Instant>>,
+    last_logged: Mutex<Option<Instant>>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -79,7 +79,7 @@ impl RedisStore {
             owner: Script::new(include_str!("redis/owner.lua")),
             upstream: hex(&Sha256::digest(upstream.as_bytes())[..16]),
             reachable,
-            last_complaint: Mutex::default(),
+            last_logged: Mutex::default(),
             _watch: AbortOnDropHandle::new(watch),
         })
     }
@@ -96,7 +96,9 @@ impl RedisStore {
             .await?;
         match (answer.0.as_str(), answer.1, answer.2) {
             ("run", ..) => Ok(Next::Run),
-            ("wait", ..) => Ok(Next::Wait),
+            ("wait", id, _) => Ok(Next::Wait {
+                created: i32::try_from(id).ok().filter(|id| *id > 0),
+            }),
             ("mismatch", ..) => Ok(Next::Mismatch),
             ("recover", ago, _) => Ok(Next::Recover {
                 sent: Duration::from_millis(u64::try_from(ago).unwrap_or_default()),
@@ -158,12 +160,7 @@ impl RedisStore {
         Ok(taken.is_none_or(|taken| owner.hex() == taken))
     }
 
-    pub(super) async fn hand_out(
-        &self,
-        team: i32,
-        id: i32,
-        owner: &Key,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn assign(&self, team: i32, id: i32, owner: &Key) -> Result<bool, StoreError> {
         let mut call = self.owner.key(self.owner_key(team, id));
         call.arg(owner.hex())
             .arg(millis(self.records.times.retention));
@@ -175,11 +172,11 @@ impl RedisStore {
         self.reachable.clone()
     }
 
-    pub(super) fn may_complain(&self) -> bool {
+    pub(super) fn should_log(&self) -> bool {
         // No code that can panic runs under this lock.
-        let last = self.last_complaint.lock();
+        let last = self.last_logged.lock();
         let mut last = last.unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|last| last.elapsed() >= COMPLAINT_PAUSE);
+        let may = last.is_none_or(|last| last.elapsed() >= LOG_PAUSE);
         if may {
             *last = Some(Instant::now());
         }
@@ -241,7 +238,7 @@ impl Records {
     ) -> Result<(), StoreError> {
         match self.call(key, operation, holder, more).await?.0.as_str() {
             "done" => Ok(()),
-            "lost" => Err(StoreError::lost()),
+            "lost" => Err(StoreError::Lost),
             _ => Err(senseless()),
         }
     }
@@ -273,7 +270,8 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn senseless() -> StoreError {
-    StoreError("a record makes no sense: another program may use the same keys".to_owned())
+    let what = "a record makes no sense: another program may use the same keys";
+    StoreError::Unavailable(what.to_owned())
 }
 
 #[cfg(test)]
@@ -281,13 +279,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_complaint_is_not_repeated_at_once() {
+    async fn what_fails_no_call_is_not_logged_each_time() {
         let settings = RedisSettings::parse("redis://127.0.0.1:1").unwrap();
         let store = RedisStore::open(&settings, "http://h").unwrap();
-        assert!(store.may_complain());
-        assert!(!store.may_complain());
-        tokio::time::advance(COMPLAINT_PAUSE).await;
-        assert!(store.may_complain());
-        assert!(!store.may_complain());
+        assert!(store.should_log());
+        assert!(!store.should_log());
+        tokio::time::advance(LOG_PAUSE).await;
+        assert!(store.should_log());
+        assert!(!store.should_log());
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use tracing::Level;
 
 use crate::grpc::metadata;
 
@@ -27,8 +28,9 @@ pub(super) struct Row {
     pub(super) omitted: usize,
     pub(super) retry: Option<Duration>,
     /// Clients with a retry policy must not retry.
-    pub(super) pushback: bool,
+    pub(super) never_retry: bool,
     pub(super) upstream_status: Option<u16>,
+    pub(super) level: Level,
 }
 
 /// "what: a: text; b: text".
@@ -79,9 +81,22 @@ impl Row {
             violations: Vec::new(),
             omitted: 0,
             retry: None,
-            pushback: false,
+            never_retry: false,
             upstream_status: None,
+            level: Level::INFO,
         }
+    }
+
+    /// An operator should see it: something that no caller can cause alone.
+    pub(super) fn warn(mut self) -> Self {
+        self.level = Level::WARN;
+        self
+    }
+
+    /// An operator must act.
+    pub(super) fn error(mut self) -> Self {
+        self.level = Level::ERROR;
+        self
     }
 
     pub(super) fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
@@ -141,12 +156,20 @@ impl Row {
         }
         details.set_request_info(call_id, "");
         let mut status = Status::with_error_details(self.code, self.message.clone(), details);
-        if self.pushback {
-            let never = tonic::metadata::MetadataValue::from_static("-1");
-            status
-                .metadata_mut()
-                .insert(metadata::RETRY_PUSHBACK, never);
+        if let Some(pushback) = self.pushback() {
+            let trailers = status.metadata_mut();
+            trailers.insert(metadata::RETRY_PUSHBACK, pushback.into());
         }
         status
+    }
+
+    /// What clients with a retry policy go by: they read this trailer (gRPC A6), and not
+    /// `RetryInfo`. Jittered, so that many clients do not come back at once.
+    fn pushback(&self) -> Option<i64> {
+        if self.never_retry {
+            return Some(-1);
+        }
+        let wait = self.retry?.mul_f64(1.0 + fastrand::f64() / 2.0);
+        Some(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).max(1))
     }
 }

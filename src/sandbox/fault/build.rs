@@ -88,6 +88,12 @@ impl Fault {
         }))
     }
 
+    /// Answers as Envoy does when it has nobody to forward a request to; nothing is stored.
+    #[must_use]
+    pub fn not_forwarded(self) -> Self {
+        self.body(503, "text/plain", "no healthy upstream")
+    }
+
     /// Answers this; nothing is stored.
     #[must_use]
     pub fn body(self, status: u16, content_type: &str, body: impl Into<Bytes>) -> Self {
@@ -101,10 +107,26 @@ impl Fault {
         self.what(What::StoreThenRespond(respond))
     }
 
+    /// Answers this, then stores, after the delay that is set with
+    /// [`delay_after_storing`](Self::delay_after_storing).
+    #[must_use]
+    pub fn respond_then_store(
+        self,
+        status: u16,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Self {
+        let respond = Respond::new(status, content_type, body);
+        self.what(What::RespondThenStore(respond))
+    }
+
     /// Adds a header to the answer that this fault gives; of no effect where it gives none.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let What::Respond(respond) | What::StoreThenRespond(respond) = &mut self.what {
+        if let What::Respond(respond)
+        | What::StoreThenRespond(respond)
+        | What::RespondThenStore(respond) = &mut self.what
+        {
             respond.headers.insert(name.into(), value.into());
         }
         self

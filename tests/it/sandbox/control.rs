@@ -22,18 +22,20 @@ async fn the_documented_faults_are_taken_and_happen() {
     let sandbox = Running::start(Settings::default()).await;
     let faults = control("POST", "/_sandbox/faults").body("application/json", EXAMPLE);
     assert_eq!(sandbox.send(faults).await.unwrap().status, 204);
-    for status in [503, 503, 502, 504, 200] {
+    for status in [503, 503, 502, 504, 200, 522] {
         assert_eq!(sandbox.send(create()).await.unwrap().status, status);
     }
     for broken in 0..4 {
         assert!(sandbox.send(create()).await.is_err(), "{broken}");
     }
-    assert_eq!(sandbox.handle.rows(1).len(), 4);
+    // One of them after its answer.
+    sandbox.handle.stored(5).await;
+    assert_eq!(sandbox.handle.rows(1).len(), 5);
 
     let clear = control("DELETE", "/_sandbox/faults");
     assert_eq!(sandbox.send(clear).await.unwrap().status, 204);
     let (status, created) = sandbox.json(create()).await;
-    assert_eq!((status, &created["id"]), (200, &json!(5)));
+    assert_eq!((status, &created["id"]), (200, &json!(6)));
 }
 
 #[tokio::test]

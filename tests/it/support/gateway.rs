@@ -29,7 +29,10 @@ pub(crate) fn gateway(upstream: &str) -> Builder {
     Builder(app::Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
         admin: None,
-        grpc: grpc::Settings::default(),
+        grpc: grpc::Settings {
+            shutdown_delay: Duration::ZERO,
+            ..grpc::Settings::default()
+        },
         delivery: delivery::Settings {
             backoff: delivery::Backoff {
                 base: fast,

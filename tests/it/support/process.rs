@@ -57,6 +57,7 @@ impl Process {
                 ("GATEWAY_LOG_FORMAT", "json"),
                 ("GATEWAY_BACKOFF", "1ms"),
                 ("GATEWAY_BACKOFF_MAX", "1ms"),
+                ("GATEWAY_SHUTDOWN_DELAY", "0s"),
             ])
             .envs(settings.iter().copied())
             .stderr(Stdio::piped())

@@ -99,7 +99,7 @@ async fn eventful() -> [String; 2] {
     // A refusal.
     create(minimal("")).await.unwrap_err();
     // Retries until the budget has nothing left, and the circuit opens.
-    sandbox.script([Fault::create().forever().status(503)]);
+    sandbox.script([Fault::create().forever().not_forwarded()]);
     let exhausted = "chartbrew_gateway_retry_budget_exhausted_total";
     while gateway.value(exhausted).await == 0.0 {
         create(minimal("refused")).await.unwrap_err();

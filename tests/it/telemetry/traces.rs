@@ -60,7 +60,7 @@ fn status(span: &Span) -> StatusCode {
 
 async fn the_expected_tree(collector: &Collector, protocol: &str) {
     let sandbox = sandbox().await;
-    sandbox.script([Fault::create().status(503)]);
+    sandbox.script([Fault::create().not_forwarded()]);
     let mut gateway = Process::start(
         &sandbox.url(),
         &[
@@ -217,7 +217,7 @@ async fn only_a_fault_of_the_server_is_an_error_of_its_span() {
     let (collector, sandbox) = (Collector::grpc().await, sandbox().await);
     sandbox.script([
         Fault::create().status(403),
-        Fault::create().times(3).status(503),
+        Fault::create().times(3).not_forwarded(),
     ]);
     let settings = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),

@@ -156,7 +156,7 @@ async fn within<T>(
 ) -> Result<T, StoreError> {
     match timeout(limit, work).await {
         Ok(result) => result.map_err(|error| told(&error)),
-        Err(_) => Err(StoreError(format!(
+        Err(_) => Err(StoreError::Unavailable(format!(
             "no answer within {} ms",
             limit.as_millis()
         ))),
@@ -167,8 +167,11 @@ async fn within<T>(
 fn told(error: &RedisError) -> StoreError {
     let is_word = |code: &&str| code.len() <= 32 && code.bytes().all(|b| b.is_ascii_uppercase());
     match error.code().filter(is_word) {
-        Some(code) => StoreError(format!("it answered {code}")),
-        None => StoreError(of_the_connection(error).unwrap_or_else(|| error.category().to_owned())),
+        Some(code) => StoreError::Unavailable(format!("it answered {code}")),
+        None => {
+            let what = of_the_connection(error);
+            StoreError::Unavailable(what.unwrap_or_else(|| error.category().to_owned()))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 --   fingerprint   what was asked, as a keyed hash
 --   state         claimed | sent | created
 --   holder        who has the claim; absent once it was given up
---   lease         when the claim lapses
+--   lease         when the claim lapses; it goes on after creation until the files are uploaded
 --   sender        who sent the request last
 --   sent          when
 --   id, complete  the connection; whether its files were uploaded too (1 or 0)
@@ -44,15 +44,14 @@ local function lost()
 end
 
 -- Whether somebody is at it. Whose lease has lapsed is taken for dead.
-local function is_held(state)
-  if state ~= 'claimed' and state ~= 'sent' then return false end
+local function is_held()
   local lease = get('lease')
   return get('holder') and lease and tonumber(lease) > now
 end
 
 -- Whether the caller has the claim: until somebody else takes it, lapsed or not.
-local function is_ours(state)
-  return (state == 'claimed' or state == 'sent') and get('holder') == holder
+local function is_ours()
+  return get('holder') == holder
 end
 
 local operations = {}
@@ -64,23 +63,26 @@ function operations.claim(state, fingerprint)
     return {'run', 0, 0}
   end
   if get('fingerprint') ~= fingerprint then return {'mismatch', 0, 0} end
+  local id, complete = 0, 0
   if state == 'created' then
-    return {'replay', tonumber(get('id')), tonumber(get('complete'))}
+    id, complete = tonumber(get('id')), tonumber(get('complete'))
+    if complete == 1 then return {'replay', id, 1} end
   end
-  if is_held(state) and not is_ours(state) then return {'wait', 0, 0} end
+  if is_held() and not is_ours() then return {'wait', id, 0} end
   hold()
+  if state == 'created' then return {'replay', id, 0} end
   if state == 'claimed' then return {'run', 0, 0} end
   return {'recover', math.max(0, now - tonumber(get('sent'))), 0}
 end
 
-function operations.renew(state)
-  if not is_ours(state) then return lost() end
+function operations.renew()
+  if not is_ours() then return lost() end
   hold()
   return done()
 end
 
 function operations.sending(state)
-  if not is_ours(state) then return lost() end
+  if state == 'created' or not is_ours() then return lost() end
   set('state', 'sent', 'sender', holder, 'sent', moment(now))
   hold()
   return done()
@@ -92,23 +94,23 @@ function operations.created(state, id, complete)
   if state == 'created' then
     if get('id') ~= id then return lost() end
     if complete == '1' then set('complete', '1') end
-    return done()
+  else
+    if not state or not (is_ours() or get('sender') == holder) then return lost() end
+    set('state', 'created', 'id', id, 'complete', complete)
+    redis.call('HDEL', key, 'sender', 'sent')
   end
-  if not is_ours(state) and get('sender') ~= holder then return lost() end
-  set('state', 'created', 'id', id, 'complete', complete)
-  redis.call('HDEL', key, 'holder', 'lease', 'sender', 'sent')
+  if complete == '1' then redis.call('HDEL', key, 'holder', 'lease') end
   return done()
 end
 
 function operations.release(state)
-  if not is_ours(state) then return lost() end
+  if state == 'created' or not is_ours() then return lost() end
   redis.call('DEL', key)
   return done()
 end
 
 function operations.abandon(state)
-  if state == 'created' then return done() end
-  if not is_ours(state) then return lost() end
+  if not is_ours() then return state == 'created' and done() or lost() end
   if state == 'claimed' then
     redis.call('DEL', key)
   else
@@ -118,8 +120,8 @@ function operations.abandon(state)
   return done()
 end
 
-function operations.held(state)
-  return {'held', is_held(state) and 1 or 0, 0}
+function operations.held()
+  return {'held', is_held() and 1 or 0, 0}
 end
 
 return operations[operation](get('state'), ARGV[5], ARGV[6])

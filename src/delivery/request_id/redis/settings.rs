@@ -104,7 +104,7 @@ impl RedisSettings {
 
     pub(super) fn connection_info(&self) -> Result<ConnectionInfo, StoreError> {
         let info = self.url.expose_secret().into_connection_info();
-        info.map_err(|_| StoreError("its URL cannot be used".to_owned()))
+        info.map_err(|_| StoreError::Unavailable("its URL cannot be used".to_owned()))
     }
 }
 

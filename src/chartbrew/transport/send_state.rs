@@ -1,0 +1,128 @@
+//! Whether a request is sent: decided once, whoever asks first.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+const WAITING: u8 = 0;
+const BEGUN: u8 = 1;
+const WITHHELD: u8 = 2;
+
+/// Whether the body of a request has begun to be sent, or never will be. Cheap to clone.
+///
+/// Nobody can act on a request of whose body he has seen no byte (measured: Chartbrew creates
+/// nothing for a request whose body does not come). So a caller whose time is over while the
+/// connection is still being made can be told that nothing was sent, and it stays true:
+/// [`withhold`](Self::withhold) and the first byte exclude each other.
+#[derive(Clone, Debug, Default)]
+pub struct SendState(Arc<AtomicU8>);
+
+/// A body that asks its [`SendState`] before its first byte.
+#[derive(Debug)]
+pub(super) struct GuardedBody {
+    state: SendState,
+    bytes: Option<Bytes>,
+}
+
+/// The request was withheld.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was withheld")]
+pub(super) struct Withheld;
+
+// === impl SendState ===
+
+impl SendState {
+    /// Whether a byte of the body may have been sent.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == BEGUN
+    }
+
+    /// Keeps the body from being sent. Returns whether that came in time: then no byte of it was
+    /// sent, and none will be.
+    #[must_use]
+    pub fn withhold(&self) -> bool {
+        self.become_unless_decided(WITHHELD)
+    }
+
+    /// Whether the body may be sent, which it then is taken to be.
+    fn begin(&self) -> bool {
+        self.become_unless_decided(BEGUN)
+    }
+
+    fn become_unless_decided(&self, next: u8) -> bool {
+        let order = Ordering::SeqCst;
+        let decided = self.0.compare_exchange(WAITING, next, order, order);
+        decided.err().unwrap_or(next) == next
+    }
+}
+
+// === impl GuardedBody ===
+
+impl GuardedBody {
+    pub(super) fn new(bytes: Bytes, state: SendState) -> Self {
+        let bytes = Some(bytes);
+        Self { state, bytes }
+    }
+}
+
+impl Body for GuardedBody {
+    type Data = Bytes;
+    type Error = Withheld;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Withheld>>> {
+        let Some(bytes) = self.bytes.take() else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(match self.state.begin() {
+            true => Ok(Frame::data(bytes)),
+            false => Err(Withheld),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_begun_cannot_be_withheld_and_the_other_way_round() {
+        let body = Bytes::from_static(b"{}");
+        let sent = SendState::default();
+        assert!(!sent.has_begun());
+        let whole = GuardedBody::new(body.clone(), sent.clone()).collect().await;
+        assert_eq!(whole.unwrap().to_bytes(), body);
+        assert!(sent.has_begun() && !sent.withhold());
+
+        let withheld = SendState::default();
+        assert!(withheld.withhold() && withheld.withhold());
+        assert!(
+            GuardedBody::new(body, withheld.clone())
+                .collect()
+                .await
+                .is_err()
+        );
+        assert!(!withheld.has_begun());
+    }
+}

@@ -1,0 +1,98 @@
+//! Bounds the work that goes on for callers who are gone.
+//!
+//! Such work holds a connection to Chartbrew that waits for a response. Its number has a limit of
+//! its own: a caller who is there must not be refused for one who is not.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio_util::sync::CancellationToken;
+
+/// The operations whose callers are gone, oldest first.
+#[derive(Debug)]
+pub(super) struct Abandoned {
+    limit: usize,
+    operations: Mutex<VecDeque<CancellationToken>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Member<'a> {
+    all: &'a Abandoned,
+    given_up: CancellationToken,
+}
+
+// === impl Abandoned ===
+
+impl Abandoned {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            operations: Mutex::default(),
+        }
+    }
+
+    /// Counts an operation. If there are too many, the oldest is told to give up.
+    pub(super) fn enter(&self) -> Member<'_> {
+        let given_up = CancellationToken::new();
+        let mut operations = self.operations();
+        operations.push_back(given_up.clone());
+        if operations.len() > self.limit
+            && let Some(oldest) = operations.pop_front()
+        {
+            oldest.cancel();
+        }
+        drop(operations);
+        Member {
+            all: self,
+            given_up,
+        }
+    }
+
+    fn operations(&self) -> MutexGuard<'_, VecDeque<CancellationToken>> {
+        // No code that can panic runs under this lock.
+        let operations = self.operations.lock();
+        operations.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Member ===
+
+impl Member<'_> {
+    /// Waits until the operation must make way for a newer one.
+    pub(super) async fn given_up(&self) {
+        self.given_up.cancelled().await;
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        // A token is equal to nothing; the one that is cancelled here is this one.
+        self.given_up.cancel();
+        self.all.operations().retain(|known| !known.is_cancelled());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_makes_way() {
+        let all = Abandoned::new(2);
+        let (first, second) = (all.enter(), all.enter());
+        assert!(first.given_up().now_or_never().is_none());
+        let third = all.enter();
+        assert!(first.given_up().now_or_never().is_some());
+        drop(second);
+        let fourth = all.enter();
+        assert!(third.given_up().now_or_never().is_none());
+        assert!(fourth.given_up().now_or_never().is_none());
+        drop((first, third, fourth));
+        assert!(all.operations().is_empty());
+    }
+}

@@ -1,0 +1,419 @@
+//! Tells creates apart that ask for the same connection.
+//!
+//! Two creates of one team are *identical* if their bodies are, byte for byte. When the response
+//! to one is lost, the row of the other could be taken for its own. So this table knows
+//!
+//! - the creates whose outcome is open, by team and body: those whose response may still come, and
+//!   those whose response was lost (one with a request id for as long as the id is kept, since it
+//!   may be asked for again);
+//! - the rows that were assigned to a create: those of the last seconds, which a recovery may find
+//!   since it looks a little further back than its request, and those that an identical create with
+//!   an open outcome could take for its own.
+//!
+//! Of a create that is over, nothing else is kept. Creates with different bodies never meet here.
+//!
+//! Within this process only. Gateways that share a store tell their creates apart by the rows that
+//! are noted there ([`Store::assign`](super::request_id::Store::assign)), and by nothing else.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    recovery::{Began, ServerClock},
+    request_id::{Key, RETENTION},
+};
+
+/// How long every assigned row is remembered. A recovery looks back
+/// [`CLOCK_SLACK`](super::recovery::CLOCK_SLACK) and a second further than its request.
+const RECENT: Duration = Duration::from_secs(10);
+/// Creates with an open outcome that are remembered after their work has ended.
+const MAX_KEPT: usize = 100_000;
+
+/// A team and a hash of a body: bodies hold secrets.
+type Body = (i32, u64);
+/// A team and the id of one of its connections.
+type Row = (i32, i32);
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Identical {
+    state: Mutex<State>,
+    hasher: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bodies: HashMap<Body, Creates>,
+    /// The rows assigned lately, and to whom.
+    recent: HashMap<Row, u64>,
+    /// When they were, oldest first.
+    assigned_at: VecDeque<(Instant, Row)>,
+    /// When what is kept of a create without a worker is forgotten.
+    kept: BinaryHeap<Reverse<(Instant, Body)>>,
+}
+
+/// The creates with one body whose outcome is open.
+#[derive(Debug, Default)]
+struct Creates {
+    open: HashMap<Key, Create>,
+    /// The rows that were assigned while there was such a create.
+    assigned: HashMap<i32, Key>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Create {
+    began: Began,
+    /// Its response may still come.
+    awaited: bool,
+    /// Nobody works for it, and it is forgotten then.
+    until: Option<Instant>,
+}
+
+/// The place of one create in the table, from its first attempt to its outcome.
+#[derive(Debug)]
+pub(super) struct Place {
+    table: Arc<Identical>,
+    body: Body,
+    owner: Key,
+    /// It is kept if its outcome is still open at the end: it has a request id.
+    is_kept: bool,
+}
+
+/// Which row is a create's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// This one.
+    Take(i32),
+    /// None yet.
+    Wait,
+    /// There are so many more rows than creates that they could be somebody else's.
+    Ambiguous {
+        /// How many more.
+        surplus: usize,
+    },
+}
+
+// === impl Identical ===
+
+impl Identical {
+    /// Enters a create of this team with this body.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        team: i32,
+        body: &[u8],
+        owner: &Key,
+        is_kept: bool,
+    ) -> Place {
+        Place {
+            body: (team, self.hasher.hash_one(body)),
+            table: self.clone(),
+            owner: owner.clone(),
+            is_kept,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Forgets what is too old to matter.
+    fn prune(&mut self, now: Instant) {
+        while let Some((at, row)) = self.assigned_at.front()
+            && now.duration_since(*at) > RECENT
+        {
+            self.recent.remove(row);
+            self.assigned_at.pop_front();
+        }
+        let is_due = |kept: &BinaryHeap<_>| match kept.peek() {
+            Some(Reverse((until, _))) => *until <= now || kept.len() > MAX_KEPT,
+            None => false,
+        };
+        while is_due(&self.kept) {
+            let Some(Reverse((until, body))) = self.kept.pop() else {
+                return;
+            };
+            if let Some(creates) = self.bodies.get_mut(&body) {
+                creates
+                    .open
+                    .retain(|_, create| create.until.is_none_or(|known| known > until));
+                self.forget_if_empty(body);
+            }
+        }
+    }
+
+    fn forget_if_empty(&mut self, body: Body) {
+        if (self.bodies.get(&body)).is_some_and(|creates| creates.open.is_empty()) {
+            self.bodies.remove(&body);
+        }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The request is about to be sent: its response is awaited.
+    pub(super) fn await_response(&self) {
+        self.open(Began::now(), true);
+    }
+
+    /// The response was lost, of a request that began then or later.
+    pub(super) fn response_lost(&self, began: Began) {
+        self.open(began, false);
+    }
+
+    /// The request had no effect.
+    pub(super) fn close(&self) {
+        let mut state = self.table.state();
+        if let Some(creates) = state.bodies.get_mut(&self.body) {
+            creates.open.remove(&self.owner);
+            state.forget_if_empty(self.body);
+        }
+    }
+
+    fn open(&self, began: Began, awaited: bool) {
+        let mut state = self.table.state();
+        state.prune(Instant::now());
+        let creates = state.bodies.entry(self.body).or_default();
+        let create = Create {
+            began,
+            awaited,
+            until: None,
+        };
+        let known = creates.open.entry(self.owner.clone()).or_insert(create);
+        known.awaited = awaited;
+        known.until = None;
+    }
+
+    /// Notes that a row is this create's. `false` if it is another's already.
+    pub(super) fn assign(&self, row: i32) -> bool {
+        let mut state = self.table.state();
+        if !self.is_free_in(&state, row) {
+            return false;
+        }
+        let now = Instant::now();
+        state.prune(now);
+        let (team, owner) = (self.body.0, self.table.hasher.hash_one(&self.owner));
+        if state.recent.insert((team, row), owner).is_none() {
+            state.assigned_at.push_back((now, (team, row)));
+        }
+        if let Some(creates) = state.bodies.get_mut(&self.body) {
+            creates.open.remove(&self.owner);
+            creates.assigned.insert(row, self.owner.clone());
+            state.forget_if_empty(self.body);
+        }
+        true
+    }
+
+    /// Whether a row is not another create's.
+    pub(super) fn is_free(&self, row: i32) -> bool {
+        self.is_free_in(&self.table.state(), row)
+    }
+
+    fn is_free_in(&self, state: &State, row: i32) -> bool {
+        let lately = state.recent.get(&(self.body.0, row));
+        let before = state.bodies.get(&self.body);
+        let before = before.and_then(|creates| creates.assigned.get(&row));
+        lately.is_none_or(|owner| *owner == self.table.hasher.hash_one(&self.owner))
+            && before.is_none_or(|owner| *owner == self.owner)
+    }
+
+    /// Chooses among rows that have all that was sent and are nobody's, oldest first.
+    ///
+    /// Identical creates may be given each other's rows: nothing tells them apart. So the oldest
+    /// row is this create's if none of the others can still be named by a response, or if there
+    /// are as many rows as creates that can have made them.
+    pub(super) fn choose(&self, rows: &[(i32, Option<Timestamp>)], clock: ServerClock) -> Choice {
+        let state = self.table.state();
+        let open = state.bodies.get(&self.body).map(|creates| &creates.open);
+        let others = open.into_iter().flatten();
+        let others = others.filter(|(owner, _)| **owner != self.owner);
+        let (mut makers, mut awaited) = (1, false);
+        for (_, other) in others {
+            let since = clock.earliest(other.began);
+            if rows
+                .iter()
+                .any(|(_, made)| made.is_none_or(|made| made >= since))
+            {
+                makers += 1;
+                awaited |= other.awaited;
+            }
+        }
+        match rows.first() {
+            None => Choice::Wait,
+            Some(_) if rows.len() > makers => Choice::Ambiguous {
+                surplus: rows.len() - makers,
+            },
+            Some(_) if awaited && rows.len() < makers => Choice::Wait,
+            Some((oldest, _)) => Choice::Take(*oldest),
+        }
+    }
+}
+
+impl Drop for Place {
+    /// Whoever worked for the create has ended. What is still open stays so if it may be asked for
+    /// again.
+    fn drop(&mut self) {
+        let mut state = self.table.state();
+        let Some(creates) = state.bodies.get_mut(&self.body) else {
+            return;
+        };
+        match creates.open.get_mut(&self.owner) {
+            Some(create) if self.is_kept => {
+                let until = Instant::now() + RETENTION;
+                create.awaited = false;
+                create.until = Some(until);
+                state.kept.push(Reverse((until, self.body)));
+            }
+            _ => {
+                creates.open.remove(&self.owner);
+                state.forget_if_empty(self.body);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Arc<Identical> {
+        Arc::default()
+    }
+
+    fn enter(table: &Arc<Identical>, body: &[u8]) -> Place {
+        table.enter(1, body, &Key::unique(), false)
+    }
+
+    fn clock() -> ServerClock {
+        ServerClock::new(None)
+    }
+
+    fn rows(ids: &[i32]) -> Vec<(i32, Option<Timestamp>)> {
+        let now = Some(Timestamp::now());
+        ids.iter().map(|id| (*id, now)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_row_is_taken_only_if_no_other_response_may_name_it() {
+        use Choice::{Ambiguous, Take, Wait};
+        // (others awaited, others lost, rows, choice)
+        let cases = [
+            (0, 0, 0, Wait),
+            (0, 0, 1, Take(1)),
+            (0, 0, 2, Ambiguous { surplus: 1 }),
+            (1, 0, 1, Wait),
+            (1, 0, 2, Take(1)),
+            (1, 0, 3, Ambiguous { surplus: 1 }),
+            (0, 3, 1, Take(1)),
+            (0, 3, 4, Take(1)),
+            (0, 3, 5, Ambiguous { surplus: 1 }),
+            (1, 1, 2, Wait),
+            (1, 1, 3, Take(1)),
+        ];
+        for (awaited, lost, count, choice) in cases {
+            let table = table();
+            let ours = enter(&table, b"x");
+            ours.response_lost(Began::now());
+            let others: Vec<_> = (0..awaited + lost)
+                .map(|other| {
+                    let place = enter(&table, b"x");
+                    match other < awaited {
+                        true => place.await_response(),
+                        false => place.response_lost(Began::now()),
+                    }
+                    place
+                })
+                .collect();
+            let different = enter(&table, b"y");
+            different.await_response();
+            let ids: Vec<_> = (1..=count).collect();
+            let chosen = ours.choose(&rows(&ids), clock());
+            assert_eq!(
+                chosen, choice,
+                "{awaited} awaited, {lost} lost, {count} rows"
+            );
+            drop((others, different));
+            assert_eq!(table.state().bodies.len(), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_began_after_a_row_was_made_did_not_make_it() {
+        let table = table();
+        let ours = enter(&table, b"x");
+        ours.response_lost(Began::now());
+        let made = Timestamp::now();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let other = enter(&table, b"x");
+        other.await_response();
+        let later = made + jiff::SignedDuration::from_secs(60);
+        let clock = ServerClock::new(Some(later));
+        assert_eq!(ours.choose(&[(1, Some(made))], clock), Choice::Take(1));
+        assert_eq!(ours.choose(&[(1, Some(later))], clock), Choice::Wait);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_assigned_row_is_remembered_for_as_long_as_it_could_be_taken() {
+        let table = table();
+        let id = Key::unique();
+        let unresolved = table.enter(1, b"x", &id, true);
+        unresolved.response_lost(Began::now());
+        drop(unresolved);
+        for body in [&b"x"[..], b"y"] {
+            let place = enter(&table, body);
+            place.await_response();
+            assert!(place.assign(if body == b"x" { 1 } else { 2 }));
+        }
+        let again = table.enter(1, b"x", &id, true);
+        assert!(!again.is_free(1) && !again.is_free(2));
+        assert!(!again.assign(1));
+        tokio::time::advance(RECENT * 2).await;
+        again.response_lost(Began::now());
+        // Only the identical create's row matters any longer.
+        assert!(!again.is_free(1) && again.is_free(2));
+        assert!(again.assign(3));
+        drop(again);
+        let state = table.state();
+        assert!(state.bodies.is_empty());
+        assert_eq!((state.recent.len(), state.assigned_at.len()), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_what_is_over() {
+        let table = table();
+        for n in 0..10_000 {
+            let place = table.enter(1, b"x", &Key::unique(), true);
+            place.await_response();
+            assert!(place.assign(n));
+            drop(place);
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        let kept = table.enter(1, b"x", &Key::unique(), true);
+        kept.response_lost(Began::now());
+        drop(kept);
+        {
+            let state = table.state();
+            assert!(state.recent.len() <= 1_001, "{}", state.recent.len());
+            assert_eq!((state.bodies.len(), state.kept.len()), (1, 1));
+        }
+        tokio::time::advance(RETENTION).await;
+        let other = enter(&table, b"z");
+        other.await_response();
+        other.close();
+        let state = table.state();
+        assert!(state.bodies.is_empty() && state.kept.is_empty() && state.recent.is_empty());
+    }
+}

@@ -1,0 +1,183 @@
+//! Bounds the reading of messages: how long one takes, and how much memory all of them do.
+//!
+//! A message is read before its call is admitted, so that neither the limit of calls under way nor
+//! a deadline bounds it. Here each has a time limit, and what has been read of messages that are
+//! not whole yet comes out of one budget.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http_body::{Frame, SizeHint};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Sleep, sleep},
+};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::call::Facts;
+
+/// Bytes that messages may take up while they are read, all together.
+const BUDGET: usize = 128 * 1024 * 1024;
+
+/// Why a message is not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum MessageRefusal {
+    /// It took too long.
+    #[error("the message did not arrive in time")]
+    TooSlow,
+    /// The messages that are being read take up all the memory that they may.
+    #[error("too many messages are being read")]
+    Overloaded,
+    /// The gateway's grace period is over.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// The limits, shared by all calls.
+#[derive(Clone, Debug)]
+pub(super) struct MessageLimits {
+    timeout: Duration,
+    /// What a compressed message may become, in bytes.
+    largest: u32,
+    budget: Arc<Semaphore>,
+    grace_over: CancellationToken,
+}
+
+/// A body that keeps to the limits.
+struct LimitedBody {
+    inner: Body,
+    limits: MessageLimits,
+    facts: Facts,
+    is_compressed: bool,
+    /// What the message takes of the budget.
+    held: Option<OwnedSemaphorePermit>,
+    /// Made when the message does not arrive at once.
+    waiting: Option<Waiting>,
+}
+
+/// What can end the wait for the rest of a message.
+type Waiting = (Pin<Box<Sleep>>, Pin<Box<WaitForCancellationFutureOwned>>);
+
+// === impl MessageLimits ===
+
+impl MessageLimits {
+    pub(super) fn new(timeout: Duration, largest: usize, grace_over: CancellationToken) -> Self {
+        Self {
+            timeout,
+            largest: u32::try_from(largest.min(BUDGET)).unwrap_or(u32::MAX),
+            budget: Arc::new(Semaphore::new(BUDGET)),
+            grace_over,
+        }
+    }
+}
+
+/// Layer: puts the limits on the message of a call.
+pub(super) async fn limit(
+    State(limits): State<MessageLimits>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let facts = request
+        .extensions()
+        .get::<Facts>()
+        .cloned()
+        .unwrap_or_default();
+    let encoding = request.headers().get("grpc-encoding");
+    let is_compressed = encoding.is_some_and(|encoding| encoding != "identity");
+    let limited = |inner| {
+        Body::new(LimitedBody {
+            inner,
+            limits,
+            facts,
+            is_compressed,
+            held: None,
+            waiting: None,
+        })
+    };
+    next.run(request.map(limited)).await
+}
+
+// === impl LimitedBody ===
+
+impl LimitedBody {
+    fn refuse(&self, refusal: MessageRefusal) -> axum::Error {
+        self.facts.message_refused(refusal);
+        axum::Error::new(refusal)
+    }
+
+    /// Takes the bytes out of the budget, until the body is dropped.
+    fn hold(&mut self, bytes: usize) -> Result<(), MessageRefusal> {
+        let wanted = match (self.is_compressed, &self.held) {
+            // As much as it may become, once.
+            (true, None) => self.limits.largest,
+            (true, Some(_)) => return Ok(()),
+            (false, _) => u32::try_from(bytes).unwrap_or(u32::MAX),
+        };
+        let permit = self.limits.budget.clone().try_acquire_many_owned(wanted);
+        let permit = permit.map_err(|_| MessageRefusal::Overloaded)?;
+        match &mut self.held {
+            Some(held) => held.merge(permit),
+            None => self.held = Some(permit),
+        }
+        Ok(())
+    }
+
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<MessageRefusal> {
+        let limits = &self.limits;
+        let (timeout, grace_over) = self.waiting.get_or_insert_with(|| {
+            let grace_over = limits.grace_over.clone().cancelled_owned();
+            (Box::pin(sleep(limits.timeout)), Box::pin(grace_over))
+        });
+        if timeout.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(MessageRefusal::TooSlow);
+        }
+        grace_over
+            .as_mut()
+            .poll(cx)
+            .map(|()| MessageRefusal::Stopping)
+    }
+}
+
+impl http_body::Body for LimitedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                Poll::Ready(Some(match this.hold(bytes) {
+                    Ok(()) => Ok(frame),
+                    Err(refusal) => Err(this.refuse(refusal)),
+                }))
+            }
+            Poll::Ready(end) => Poll::Ready(end),
+            Poll::Pending => this
+                .poll_waiting(cx)
+                .map(|refusal| Some(Err(this.refuse(refusal)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
