@@ -492,3 +492,77 @@ async fn a_request_that_was_lost_long_ago_is_not_asked_for_for_ever() {
     );
     assert!(sandbox.rows(1).is_empty());
 }
+
+/// Chartbrew ends its process when a request whose path names a connection is cut off.
+#[tokio::test]
+async fn nothing_that_names_a_connection_is_cut_off_when_its_caller_leaves() {
+    let sandbox = sandbox().await;
+    let mut gateway = gateway(&sandbox.url()).start().await;
+    let mut with_file = with_id("m");
+    with_file.files = Some(chartbrew_gateway::proto::ConnectionFiles {
+        ssl_ca: Some("CA".into()),
+        ..Default::default()
+    });
+    // The caller leaves while its file is uploaded, and again while the row is read.
+    for fault in [Fault::files(), Fault::get()] {
+        let gate = Gate::new();
+        sandbox.script([fault.hold_before_storing(&gate)]);
+        let call = tokio::spawn({
+            let (mut client, request) = (gateway.client.clone(), authorized(with_file.clone()));
+            async move { client.create(request).await }
+        });
+        gate.reached().await;
+        call.abort();
+        assert!(call.await.is_err());
+        gate.open();
+        let answer = gateway.create(with_file.clone()).await.unwrap();
+        assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("replayed"));
+    }
+    gateway.stop();
+    assert!(gateway.stopped().await);
+    assert_eq!(sandbox.cut_off(), 0);
+    let uploads = sandbox.requests();
+    let is_upload = |seen: &&Seen| seen.path.ends_with("/files");
+    assert_eq!(uploads.iter().filter(is_upload).count(), 1);
+    assert_eq!(sandbox.rows(1).len(), 1);
+}
+
+/// An upload is not begun if the deadline leaves too little time for it: begun, it could not be
+/// given up.
+#[tokio::test]
+async fn an_upload_that_cannot_end_in_time_is_not_begun() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).start().await;
+    let mut message = with_id("m");
+    message.files = Some(chartbrew_gateway::proto::ConnectionFiles {
+        ssl_ca: Some(vec![b'x'; 1_000_000].into()),
+        ..Default::default()
+    });
+    let mut request = authorized(message);
+    request.set_timeout(Duration::from_secs(3));
+    let failed = failure(gateway.client.clone().create(request).await);
+    assert_eq!(failed.reason, "FILES_NOT_UPLOADED");
+    assert_eq!(failed.metadata("cause"), Some("DEADLINE_TOO_SHORT"));
+    let seen = sandbox.requests();
+    assert!(!seen.iter().any(|seen| seen.path.ends_with("/files")));
+    assert_eq!(sandbox.cut_off(), 0);
+}
+
+/// A create that hangs holds up no other with another body, whatever its name.
+#[tokio::test]
+async fn a_create_that_hangs_holds_up_no_other_of_its_name() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).start().await;
+    let named = |host: &str| {
+        let mut message = with_id("same name");
+        message.connection.as_mut().unwrap().host = Some(host.to_owned());
+        message
+    };
+    sandbox.script([Fault::create().silent()]);
+    let hanging = call(&gateway, named("wrong"), Duration::from_millis(500)).await;
+    assert_eq!(hanging, Told::Unknown);
+    for host in ["right", "also right"] {
+        let told = call(&gateway, named(host), Duration::from_secs(5)).await;
+        assert!(matches!(told, Told::Created(_)), "{told:?}");
+    }
+}
