@@ -566,3 +566,30 @@ async fn a_create_that_hangs_holds_up_no_other_of_its_name() {
         assert!(matches!(told, Told::Created(_)), "{told:?}");
     }
 }
+
+/// The same for a row that a recovery reads when the gateway stops and nobody can ask for its outcome.
+#[tokio::test]
+async fn a_row_that_is_read_when_the_gateway_stops_is_read_to_its_end() {
+    let sandbox = sandbox().await;
+    let mut gateway = gateway(&sandbox.url()).start().await;
+    let gate = Gate::new();
+    sandbox.script([
+        Fault::create().drop_after_storing(),
+        Fault::get().hold_before_storing(&gate),
+    ]);
+    let call = tokio::spawn({
+        let (mut client, request) = (gateway.client.clone(), authorized(minimal("m")));
+        async move { client.create(request).await }
+    });
+    gate.reached().await;
+    call.abort();
+    assert!(call.await.is_err());
+    gateway.stop();
+    let open = async {
+        // Long enough for a gateway that does not wait to have ended.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        gate.open();
+    };
+    let (_, ()) = tokio::join!(gateway.stopped(), open);
+    assert_eq!(sandbox.cut_off(), 0);
+}
