@@ -19,6 +19,7 @@ mod effect;
 mod error;
 mod identical;
 mod lists;
+mod operation;
 mod progress;
 mod recovery;
 mod repeat;
@@ -30,21 +31,16 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until, timeout_at},
+    sync::Semaphore,
+    time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::retry::budget::{Budget, TpsBudget};
+use tower::retry::budget::TpsBudget;
 use uuid::Uuid;
 
 use self::{
-    abandoned::Abandoned,
-    breaker::Breaker,
-    create::Found,
-    identical::{Identical, Place},
-    lists::Lists,
-    progress::{Progress, ProgressCell},
-    request_id::{Identity, Key, Store},
+    abandoned::Abandoned, breaker::Breaker, identical::Identical, lists::Lists,
+    operation::CreateOperation, request_id::Store,
 };
 pub use self::{
     backoff::Backoff,
@@ -57,7 +53,7 @@ use crate::{
         Client, Token,
         types::{Connection, CreateBody, Files},
     },
-    telemetry::{self, InFlight},
+    telemetry::InFlight,
 };
 
 /// The rules' numbers.
@@ -175,27 +171,6 @@ struct Shared {
     grace_over: CancellationToken,
 }
 
-/// One create, from its claim to its outcome. See [`create`].
-#[derive(Debug)]
-struct CreateOperation {
-    shared: Arc<Shared>,
-    caller: Caller,
-    create: Create,
-    /// The names of the request in the store, if it has an id.
-    identity: Option<Identity>,
-    /// Marks the rows that are this create's: the identity's key, or one like no other.
-    owner: Key,
-    progress: ProgressCell,
-    /// Nobody waits for it any more.
-    caller_gone: CancellationToken,
-}
-
-/// Leave to work for a caller.
-type Permit = (OwnedSemaphorePermit, InFlight);
-
-/// A caller that waits. Dropped, it has left.
-struct Waiting<'a>(&'a CreateOperation);
-
 // === impl Delivery ===
 
 impl Delivery {
@@ -290,126 +265,5 @@ impl Delivery {
         client.finish().await;
         operations.wait().await;
         in_time
-    }
-}
-
-// === impl CreateOperation ===
-
-impl CreateOperation {
-    fn new(shared: Arc<Shared>, caller: Caller, create: Create) -> Arc<Self> {
-        if !caller.is_retry {
-            shared.budget.deposit();
-        }
-        let name = |id| Identity::new(&shared.upstream, id, &create);
-        let identity = create.request_id.map(name);
-        let key = identity.as_ref().map(|identity| identity.key.clone());
-        Arc::new(Self {
-            owner: key.unwrap_or_else(Key::unique),
-            identity,
-            caller,
-            create,
-            progress: ProgressCell::default(),
-            caller_gone: CancellationToken::new(),
-            shared,
-        })
-    }
-
-    /// Starts the work and waits for it until the deadline or the end of the grace period.
-    async fn wait(self: Arc<Self>, permit: Permit) -> Result<Found, Error> {
-        let waiting = Waiting(&self);
-        let work = telemetry::carry(self.clone().work(permit));
-        let work = self.shared.operations.spawn(work);
-        let deadline = self.caller.deadline.instant();
-        let result = tokio::select! {
-            biased;
-            result = work => result.unwrap_or_else(|_| Err(self.outcome_unknown(false, false))),
-            () = sleep_until(deadline) => Err(self.stop_waiting(true)),
-            () = self.shared.grace_over.cancelled() => Err(self.stop_waiting(false)),
-        };
-        drop(waiting);
-        result
-    }
-
-    /// The protocol, given up at some time after its caller is gone.
-    async fn work(self: Arc<Self>, permit: Permit) -> Result<Found, Error> {
-        let run = self.clone().run();
-        tokio::select! {
-            biased;
-            result = Box::pin(run) => result,
-            () = self.given_up(permit) => Err(self.outcome_unknown(false, false)),
-        }
-    }
-
-    /// Waits until the caller is gone, and then for as long as the work may still be of use. The
-    /// permit is free again as soon as the caller is gone.
-    async fn given_up(&self, permit: Permit) {
-        self.caller_gone.cancelled().await;
-        drop(permit);
-        let settings = &self.shared.settings;
-        let nobody_can_ask = self.identity.is_none();
-        let limit = match nobody_can_ask {
-            true => settings.recovery_window,
-            false => settings.abandoned_after,
-        };
-        let member = self.shared.abandoned.enter();
-        tokio::select! {
-            () = sleep(limit) => {}
-            () = member.given_up() => {}
-            () = self.shared.grace_over.cancelled() => {}
-            () = self.shared.stopping.cancelled(), if nobody_can_ask => {}
-        }
-    }
-
-    /// What the caller is told that does not wait any longer.
-    fn stop_waiting(&self, deadline_passed: bool) -> Error {
-        let cause = || Box::new(Error::StillUnderWay);
-        match self.progress.stop() {
-            Progress::Nothing | Progress::Withheld => Error::too_late(),
-            Progress::Earlier => Error::OutcomeUnknown {
-                sent_by: SentBy::EarlierCall,
-                deadline_passed,
-                long_ago: false,
-            },
-            Progress::Sending(_) | Progress::Sent => self.outcome_unknown(deadline_passed, false),
-            Progress::Created(connection_id) => Error::NotReadable {
-                connection_id,
-                cause: cause(),
-            },
-            Progress::FilesMissing(connection_id) => Error::FilesNotUploaded {
-                connection_id,
-                cause: cause(),
-            },
-        }
-    }
-
-    fn outcome_unknown(&self, deadline_passed: bool, long_ago: bool) -> Error {
-        Error::OutcomeUnknown {
-            sent_by: match self.progress.is_earlier() {
-                true => SentBy::EarlierCall,
-                false => SentBy::ThisCall,
-            },
-            deadline_passed,
-            long_ago,
-        }
-    }
-
-    fn enter(&self) -> Place {
-        let (team, body) = (self.create.team, self.create.body.json());
-        let is_kept = self.identity.is_some();
-        self.shared
-            .identical
-            .enter(team, body, &self.owner, is_kept)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let Self(operation) = self;
-        // With a request id the work goes on for whoever asks again. Without one, what was not sent
-        // yet is of no use to anybody.
-        if operation.identity.is_none() {
-            operation.progress.stop();
-        }
-        operation.caller_gone.cancel();
     }
 }

@@ -15,10 +15,11 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{
-    CreateOperation, Error, Origin,
+    Error, Origin,
     claim::Claim,
     effect::{Effect, Failure},
     identical::Place,
+    operation::CreateOperation,
     progress::Progress,
     recovery::{Began, SearchResult, Sent},
     request_id::{Identity, Next},
@@ -96,7 +97,10 @@ impl CreateOperation {
             // Before the question, so that it is never later than it was.
             let asked = Began::now();
             match store.claim(identity, holder).await? {
-                Next::Run => return Ok(Claimed::Unsent(claim())),
+                Next::Run => {
+                    self.progress.set(Progress::Nothing);
+                    return Ok(Claimed::Unsent(claim()));
+                }
                 Next::Recover { sent } => {
                     self.progress.set(Progress::Earlier);
                     return Ok(Claimed::Lost(claim(), asked.minus(sent)));
@@ -115,7 +119,6 @@ impl CreateOperation {
                 } => return Ok(Claimed::Created(id, Some(claim()))),
                 Next::Mismatch => return Err(Error::RequestIdReused),
             }
-            self.progress.set(Progress::Nothing);
         }
     }
 
@@ -127,10 +130,13 @@ impl CreateOperation {
         place: &Arc<Place>,
         claim: Option<&Arc<Claim>>,
     ) -> Result<Found, Error> {
-        let began = Began::now();
+        let mut began = Began::now();
         let sent = self.shared.repeat(&self.caller, Effect::Create, |_| {
+            // The last attempt's: those before it had no effect, and a wait may lie between.
+            began = Began::now();
+            let began = began;
             let (operation, place, claim) = (self.clone(), place.clone(), claim.cloned());
-            async move { operation.attempt(&place, claim.as_deref()).await }
+            async move { operation.attempt(&place, began, claim.as_deref()).await }
         });
         match sent.await {
             Ok(found) => Ok(found),
@@ -143,7 +149,12 @@ impl CreateOperation {
     }
 
     /// Sends the request once and waits for its response for as long as it may come.
-    async fn attempt(&self, place: &Place, claim: Option<&Claim>) -> Result<Found, Failure> {
+    async fn attempt(
+        &self,
+        place: &Place,
+        began: Began,
+        claim: Option<&Claim>,
+    ) -> Result<Found, Failure> {
         if let Some(claim) = claim {
             let noted = claim.sending().await;
             noted.map_err(|error| Failure::Stop(error.into()))?;
@@ -152,8 +163,8 @@ impl CreateOperation {
             return Err(Failure::Stop(Error::too_late()));
         };
         self.caller.attempts.fetch_add(1, Ordering::Relaxed);
-        place.await_response();
-        let found = self.response(place, state).await;
+        place.await_response(began);
+        let found = self.response(place, began, state).await;
         match &found {
             Ok((row, _)) => self.progress.set(Progress::Created(row.id)),
             Err(chartbrew::Error::Unknown(_)) => self.progress.set(Progress::Sent),
@@ -170,8 +181,13 @@ impl CreateOperation {
     /// When the caller's time is nearly over and there is no response, its row is looked for while
     /// the response is awaited still: a connection that died in silence (a proxy that forgot it, a
     /// lost host) never says so, and the row may be there.
-    async fn response(&self, place: &Place, state: SendState) -> Result<Found, chartbrew::Error> {
-        let (began, team) = (Began::now(), self.create.team);
+    async fn response(
+        &self,
+        place: &Place,
+        began: Began,
+        state: SendState,
+    ) -> Result<Found, chartbrew::Error> {
+        let team = self.create.team;
         let json = self.create.body.json().clone();
         let response = self
             .shared
@@ -216,17 +232,16 @@ impl CreateOperation {
     /// Notes that a connection is this create's, so that no recovery takes it for another's.
     /// `false` if it is another's already.
     pub(super) async fn assign(&self, place: &Place, id: i32) -> bool {
-        if !place.assign(id) {
-            return false;
-        }
         let store = &self.shared.store;
         let assigned = store.assign(self.create.team, id, &self.owner).await;
-        assigned.unwrap_or_else(|error| {
+        let is_free_elsewhere = assigned.unwrap_or_else(|error| {
             if store.should_log() {
                 tracing::warn!(%error, "cannot note whose a connection is");
             }
             true
-        })
+        });
+        // Last, since it ends this create's place among those whose outcome is open.
+        is_free_elsewhere && place.assign(id)
     }
 
     // === replay, files ===

@@ -165,8 +165,8 @@ impl State {
 
 impl Place {
     /// The request is about to be sent: its response is awaited.
-    pub(super) fn await_response(&self) {
-        self.open(Began::now(), true);
+    pub(super) fn await_response(&self, began: Began) {
+        self.open(began, true);
     }
 
     /// The response was lost, of a request that began then or later.
@@ -331,14 +331,14 @@ mod tests {
                 .map(|other| {
                     let place = enter(&table, b"x");
                     match other < awaited {
-                        true => place.await_response(),
+                        true => place.await_response(Began::now()),
                         false => place.response_lost(Began::now()),
                     }
                     place
                 })
                 .collect();
             let different = enter(&table, b"y");
-            different.await_response();
+            different.await_response(Began::now());
             let ids: Vec<_> = (1..=count).collect();
             let chosen = ours.choose(&rows(&ids), clock());
             assert_eq!(
@@ -358,7 +358,7 @@ mod tests {
         let made = Timestamp::now();
         tokio::time::advance(Duration::from_secs(60)).await;
         let other = enter(&table, b"x");
-        other.await_response();
+        other.await_response(Began::now());
         let later = made + jiff::SignedDuration::from_secs(60);
         let clock = ServerClock::new(Some(later));
         assert_eq!(ours.choose(&[(1, Some(made))], clock), Choice::Take(1));
@@ -374,7 +374,7 @@ mod tests {
         drop(unresolved);
         for body in [&b"x"[..], b"y"] {
             let place = enter(&table, body);
-            place.await_response();
+            place.await_response(Began::now());
             assert!(place.assign(if body == b"x" { 1 } else { 2 }));
         }
         let again = table.enter(1, b"x", &id, true);
@@ -396,7 +396,7 @@ mod tests {
         let table = table();
         for n in 0..10_000 {
             let place = table.enter(1, b"x", &Key::unique(), true);
-            place.await_response();
+            place.await_response(Began::now());
             assert!(place.assign(n));
             drop(place);
             tokio::time::advance(Duration::from_millis(10)).await;
@@ -411,7 +411,7 @@ mod tests {
         }
         tokio::time::advance(RETENTION).await;
         let other = enter(&table, b"z");
-        other.await_response();
+        other.await_response(Began::now());
         other.close();
         let state = table.state();
         assert!(state.bodies.is_empty() && state.kept.is_empty() && state.recent.is_empty());

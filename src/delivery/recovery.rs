@@ -22,9 +22,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    CreateOperation, Error, Origin,
+    Error, Origin,
     create::Found,
     identical::{Choice, Place},
+    operation::CreateOperation,
 };
 use crate::{
     chartbrew::{
@@ -238,13 +239,11 @@ impl Search<'_> {
 
     /// Takes the row that is this create's, unless that would be a guess.
     async fn choose(&mut self, candidates: &[&Connection], clock: ServerClock) -> Look {
-        let mut taken = Vec::new();
         loop {
             let mut free = Vec::new();
             for row in candidates {
-                let is_out =
-                    taken.contains(&row.id) || matches!(self.read.get(&row.id), Some(None));
-                if is_out || !self.place.is_free(row.id) {
+                let is_another = matches!(self.read.get(&row.id), Some(None));
+                if is_another || !self.place.is_free(row.id) {
                     continue;
                 }
                 let operation = self.operation;
@@ -280,7 +279,7 @@ impl Search<'_> {
             if self.operation.assign(self.place, row.id).await {
                 return Look::Found(row);
             }
-            taken.push(chosen);
+            // Another create was quicker, and the row is no longer free.
         }
     }
 

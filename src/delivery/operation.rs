@@ -1,0 +1,159 @@
+//! One create as a task: who waits for it, until when, and for how long it goes on without them.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tower::retry::budget::Budget;
+
+use super::{
+    Caller, Create, Error, SentBy, Shared,
+    create::Found,
+    identical::Place,
+    progress::{Progress, ProgressCell},
+    request_id::{Identity, Key},
+};
+use crate::telemetry::{self, InFlight};
+
+/// One create, from its claim to its outcome. Its protocol is in
+/// [`create`](super::create).
+#[derive(Debug)]
+pub(super) struct CreateOperation {
+    pub(super) shared: Arc<Shared>,
+    pub(super) caller: Caller,
+    pub(super) create: Create,
+    /// The names of the request in the store, if it has an id.
+    pub(super) identity: Option<Identity>,
+    /// Marks the rows that are this create's: the identity's key, or one like no other.
+    pub(super) owner: Key,
+    pub(super) progress: ProgressCell,
+    /// Nobody waits for it any more.
+    caller_gone: CancellationToken,
+}
+
+/// Leave to work for a caller.
+pub(super) type Permit = (OwnedSemaphorePermit, InFlight);
+
+/// A caller that waits. Dropped, it has left.
+struct Waiting<'a>(&'a CreateOperation);
+
+// === impl CreateOperation ===
+
+impl CreateOperation {
+    pub(super) fn new(shared: Arc<Shared>, caller: Caller, create: Create) -> Arc<Self> {
+        if !caller.is_retry {
+            shared.budget.deposit();
+        }
+        let name = |id| Identity::new(&shared.upstream, id, &create);
+        let identity = create.request_id.map(name);
+        let key = identity.as_ref().map(|identity| identity.key.clone());
+        Arc::new(Self {
+            owner: key.unwrap_or_else(Key::unique),
+            identity,
+            caller,
+            create,
+            progress: ProgressCell::default(),
+            caller_gone: CancellationToken::new(),
+            shared,
+        })
+    }
+
+    /// Starts the work and waits for it until the deadline or the end of the grace period.
+    pub(super) async fn wait(self: Arc<Self>, permit: Permit) -> Result<Found, Error> {
+        let waiting = Waiting(&self);
+        let work = telemetry::carry(self.clone().work(permit));
+        let work = self.shared.operations.spawn(work);
+        let deadline = self.caller.deadline.instant();
+        let result = tokio::select! {
+            biased;
+            result = work => result.unwrap_or_else(|_| Err(self.outcome_unknown(false, false))),
+            () = sleep_until(deadline) => Err(self.stop_waiting(true)),
+            () = self.shared.grace_over.cancelled() => Err(self.stop_waiting(false)),
+        };
+        drop(waiting);
+        result
+    }
+
+    /// The protocol, given up at some time after its caller is gone.
+    async fn work(self: Arc<Self>, permit: Permit) -> Result<Found, Error> {
+        let run = self.clone().run();
+        tokio::select! {
+            biased;
+            result = Box::pin(run) => result,
+            () = self.given_up(permit) => Err(self.outcome_unknown(false, false)),
+        }
+    }
+
+    /// Waits until the caller is gone, and then for as long as the work may still be of use. The
+    /// permit is free again as soon as the caller is gone.
+    async fn given_up(&self, permit: Permit) {
+        self.caller_gone.cancelled().await;
+        drop(permit);
+        let settings = &self.shared.settings;
+        let nobody_can_ask = self.identity.is_none();
+        let limit = match nobody_can_ask {
+            true => settings.recovery_window,
+            false => settings.abandoned_after,
+        };
+        let member = self.shared.abandoned.enter();
+        tokio::select! {
+            () = sleep(limit) => {}
+            () = member.given_up() => {}
+            () = self.shared.grace_over.cancelled() => {}
+            () = self.shared.stopping.cancelled(), if nobody_can_ask => {}
+        }
+    }
+
+    /// What the caller is told that does not wait any longer.
+    fn stop_waiting(&self, deadline_passed: bool) -> Error {
+        let cause = || Box::new(Error::StillUnderWay);
+        match self.progress.stop() {
+            Progress::Nothing | Progress::Withheld => Error::too_late(),
+            Progress::Earlier | Progress::Sending(_) | Progress::Sent => {
+                self.outcome_unknown(deadline_passed, false)
+            }
+            Progress::Created(connection_id) => Error::NotReadable {
+                connection_id,
+                cause: cause(),
+            },
+            Progress::FilesMissing(connection_id) => Error::FilesNotUploaded {
+                connection_id,
+                cause: cause(),
+            },
+        }
+    }
+
+    pub(super) fn outcome_unknown(&self, deadline_passed: bool, long_ago: bool) -> Error {
+        Error::OutcomeUnknown {
+            sent_by: match self.progress.is_earlier() {
+                true => SentBy::EarlierCall,
+                false => SentBy::ThisCall,
+            },
+            deadline_passed,
+            long_ago,
+        }
+    }
+
+    pub(super) fn enter(&self) -> Place {
+        let (team, body) = (self.create.team, self.create.body.json());
+        let is_kept = self.identity.is_some();
+        self.shared
+            .identical
+            .enter(team, body, &self.owner, is_kept)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Self(operation) = self;
+        // With a request id the work goes on for whoever asks again. Without one, what was not sent
+        // yet is of no use to anybody.
+        if operation.identity.is_none() {
+            operation.progress.stop();
+        }
+        operation.caller_gone.cancel();
+    }
+}
