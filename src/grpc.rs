@@ -91,9 +91,8 @@ impl ConnectionService for Handlers {
     ) -> Result<Response<CreateResponse>, Status> {
         let call = Incoming::read(&request);
         let mut context = self.context(&call, request.get_ref().team_id);
-        let token = self
-            .token(&call)
-            .map_err(|missing| context.token_missing(missing))?;
+        let token = call.token.clone();
+        let token = token.ok_or_else(|| context.token_missing(TokenMissing::Absent))?;
         let create = convert::create(request.into_inner(), &self.settings.limits)
             .map_err(|violations| context.violations(&violations))?;
         context.request_id = create.request_id;
@@ -110,14 +109,6 @@ impl ConnectionService for Handlers {
 // === impl Handlers ===
 
 impl Handlers {
-    /// The token to send upstream: the gateway's own, or the caller's.
-    fn token(&self, call: &Incoming) -> Result<Token, TokenMissing> {
-        match &self.settings.own_token {
-            Some(own) => Ok(own.clone()),
-            None => call.token.clone(),
-        }
-    }
-
     fn context<'a>(&self, call: &'a Incoming, team_id: i32) -> Context<'a> {
         Context {
             facts: &call.facts,

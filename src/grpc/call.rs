@@ -14,7 +14,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderValue};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
@@ -117,6 +117,11 @@ impl Facts {
             refusal: OnceLock::new(),
             upstream_status: OnceLock::new(),
         }))
+    }
+
+    /// What the outermost layer has left with a request.
+    pub(super) fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
     /// The id that the call goes by.

@@ -1,4 +1,4 @@
-//! Whose call it is, asked before its message is read.
+//! Whose token a call goes on with, decided before its message is read.
 //!
 //! A caller without a token is refused before it can make the gateway read a message of several
 //! megabytes.
@@ -11,33 +11,30 @@ use axum::{
 };
 
 use super::{call::Facts, metadata, methods, status::Context};
-use crate::telemetry::Method;
+use crate::{chartbrew::Token, telemetry::Method};
 
-/// Layer: refuses calls of the contract's methods that bring no token where they need one.
+/// Layer: leaves the token to go on with, the gateway's own or the caller's, with each call of the
+/// contract's methods, and refuses those that bring none where they need one.
 pub(super) async fn require(
-    State(has_own_token): State<bool>,
-    request: Request,
+    State(own_token): State<Option<Token>>,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().path().trim_start_matches('/');
-    let needs_token = !has_own_token && matches!(methods::of(path), Method::Known(_));
-    let missing = match needs_token {
-        true => metadata::token(request.headers()).err(),
-        false => None,
-    };
-    let Some(missing) = missing else {
+    if !matches!(methods::of(path), Method::Known(_)) {
         return next.run(request).await;
-    };
-    let facts = request
-        .extensions()
-        .get::<Facts>()
-        .cloned()
-        .unwrap_or_default();
-    let context = Context {
-        facts: &facts,
-        team_id: None,
-        request_id: None,
-        own_token: has_own_token,
-    };
-    context.token_missing(missing).into_http::<Body>()
+    }
+    let token = own_token.map_or_else(|| metadata::token(request.headers()), Ok);
+    match token {
+        Ok(token) => {
+            request.extensions_mut().insert(token);
+            next.run(request).await
+        }
+        Err(missing) => {
+            let facts = Facts::of(request.extensions());
+            Context::new(&facts)
+                .token_missing(missing)
+                .into_http::<Body>()
+        }
+    }
 }

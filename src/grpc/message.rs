@@ -88,11 +88,7 @@ pub(super) async fn limit(
     request: Request,
     next: Next,
 ) -> Response {
-    let facts = request
-        .extensions()
-        .get::<Facts>()
-        .cloned()
-        .unwrap_or_default();
+    let facts = Facts::of(request.extensions());
     let encoding = request.headers().get("grpc-encoding");
     let is_compressed = encoding.is_some_and(|encoding| encoding != "identity");
     let limited = |inner| {

@@ -37,8 +37,8 @@ const MAX_REQUEST_ID: usize = 128;
 pub(super) struct Incoming {
     /// Where the handler leaves what it learns.
     pub(super) facts: Facts,
-    /// The caller's token, or why there is none.
-    pub(super) token: Result<Token, TokenMissing>,
+    /// The token to go on with: see [`identity`](super::identity).
+    pub(super) token: Option<Token>,
     deadline: Option<Deadline>,
     is_retry: bool,
 }
@@ -61,10 +61,9 @@ impl Incoming {
     pub(super) fn read<T>(request: &tonic::Request<T>) -> Self {
         let headers: &HeaderMap = request.metadata().as_ref();
         let extensions = request.extensions();
-        let made = || Facts::new(request_id(headers));
         Self {
-            facts: extensions.get::<Facts>().cloned().unwrap_or_else(made),
-            token: token(headers),
+            facts: Facts::of(extensions),
+            token: extensions.get::<Token>().cloned(),
             deadline: extensions
                 .get::<CallerDeadline>()
                 .and_then(|deadline| deadline.0),

@@ -206,7 +206,7 @@ fn layered(routes: Router, calls: TaskTracker, settings: &Settings, delivery: &D
         .layer(from_fn(foreign::catch_panic))
         // A caller without a token does not get as far as having its message read.
         .layer(from_fn_with_state(
-            settings.own_token.is_some(),
+            settings.own_token.clone(),
             identity::require,
         ))
         // The deadline's clock starts before the message is read.

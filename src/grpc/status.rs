@@ -48,7 +48,17 @@ pub(super) struct Context<'a> {
 
 // === impl Context ===
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// Of a call of which nothing but its facts is known.
+    pub(super) fn new(facts: &'a Facts) -> Self {
+        Self {
+            facts,
+            team_id: None,
+            request_id: None,
+            own_token: false,
+        }
+    }
+
     /// No token to go on with.
     pub(super) fn token_missing(&self, missing: TokenMissing) -> Status {
         self.status(Row::new(

@@ -84,6 +84,14 @@ pub(crate) fn holder() -> Uuid {
     Uuid::new_v4()
 }
 
+/// A request that was sent, and who holds its claim.
+async fn sent(store: &Store) -> (Identity, Uuid) {
+    let (a, first) = (any(), holder());
+    store.claim(&a, first).await.unwrap();
+    store.sending(&a.key, first).await.unwrap();
+    (a, first)
+}
+
 /// Another call is at it, and nothing is known of a connection yet.
 pub(crate) const WAIT: Next = Next::Wait { created: None };
 
@@ -147,10 +155,8 @@ pub(crate) async fn what_was_released_runs_again<S: Stage>() {
 
 pub(crate) async fn what_was_sent_and_abandoned_is_recovered<S: Stage>() {
     let stage = S::start(false).await;
-    let (store, a) = (stage.store(), any());
-    let first = holder();
-    store.claim(&a, first).await.unwrap();
-    store.sending(&a.key, first).await.unwrap();
+    let store = stage.store();
+    let (a, first) = sent(store).await;
     let age = Duration::from_millis(100);
     sleep(age).await;
     for _ in 0..2 {
@@ -194,10 +200,8 @@ pub(crate) async fn a_different_request_does_not_match<S: Stage>() {
 
 pub(crate) async fn files_may_be_completed_by_another_call<S: Stage>() {
     let stage = S::start(false).await;
-    let (store, a) = (stage.store(), any());
-    let first = holder();
-    store.claim(&a, first).await.unwrap();
-    store.sending(&a.key, first).await.unwrap();
+    let store = stage.store();
+    let (a, first) = sent(store).await;
     store.created(&a.key, first, 7, false).await.unwrap();
     assert!(store.created(&a.key, holder(), 8, true).await.is_err());
     store.created(&a.key, holder(), 7, true).await.unwrap();
@@ -208,10 +212,8 @@ pub(crate) async fn files_may_be_completed_by_another_call<S: Stage>() {
 
 pub(crate) async fn one_at_a_time_completes_the_files<S: Stage>() {
     let stage = S::start(false).await;
-    let (store, a) = (stage.store(), any());
-    let first = holder();
-    store.claim(&a, first).await.unwrap();
-    store.sending(&a.key, first).await.unwrap();
+    let store = stage.store();
+    let (a, first) = sent(store).await;
     store.created(&a.key, first, 7, false).await.unwrap();
     // Whoever created it is at the files still.
     let wait = Next::Wait { created: Some(7) };
@@ -256,10 +258,8 @@ pub(crate) async fn only_the_holder_changes_a_claim<S: Stage>() {
 
 pub(crate) async fn an_outcome_is_not_undone<S: Stage>() {
     let stage = S::start(false).await;
-    let (store, a) = (stage.store(), any());
-    let first = holder();
-    store.claim(&a, first).await.unwrap();
-    store.sending(&a.key, first).await.unwrap();
+    let store = stage.store();
+    let (a, first) = sent(store).await;
     store.created(&a.key, first, 7, true).await.unwrap();
     assert!(store.sending(&a.key, first).await.is_err());
     assert!(store.release(&a.key, first).await.is_err());
