@@ -13,6 +13,7 @@ mod abandoned;
 mod backoff;
 mod breaker;
 mod claim;
+mod clock;
 mod create;
 mod deadline;
 mod effect;
@@ -209,7 +210,8 @@ impl Delivery {
             Err(_) => Err(Error::Overloaded),
             Ok(permit) => {
                 let operation = CreateOperation::new(self.shared.clone(), caller, create);
-                operation.wait((permit, InFlight::begin())).await
+                let protocol = operation.clone().run();
+                operation.wait((permit, InFlight::begin()), protocol).await
             }
         };
         match result {

@@ -17,11 +17,12 @@ use uuid::Uuid;
 use super::{
     Error, Origin,
     claim::Claim,
+    clock::Began,
     effect::{Effect, Failure},
     identical::Place,
-    operation::CreateOperation,
+    operation::{CreateOperation, Found},
     progress::Progress,
-    recovery::{Began, SearchResult, Sent},
+    recovery::Sent,
     request_id::{Identity, Next},
 };
 use crate::{
@@ -31,9 +32,6 @@ use crate::{
     },
     telemetry::{self, Event, RecoveryResult},
 };
-
-/// A connection and where it came from.
-pub(super) type Found = (Box<Connection>, Origin);
 
 /// What is kept of the time to look for a row whose response does not come: a quarter, at most
 /// this.
@@ -220,28 +218,13 @@ impl CreateOperation {
     async fn find_unanswered(&self, place: &Place, began: Began, until: Instant) -> Found {
         let cause = Unknown::NoAnswer;
         match self.search(place, Sent { began, cause }, until).await {
-            SearchResult::Found(row) => {
+            Ok(row) => {
                 tracing::info!("found a row whose response has not come");
                 telemetry::record(Event::Recovery(RecoveryResult::Found));
                 (row, Origin::Recovered)
             }
-            _ => std::future::pending().await,
+            Err(_) => std::future::pending().await,
         }
-    }
-
-    /// Notes that a connection is this create's, so that no recovery takes it for another's.
-    /// `false` if it is another's already.
-    pub(super) async fn assign(&self, place: &Place, id: i32) -> bool {
-        let store = &self.shared.store;
-        let assigned = store.assign(self.create.team, id, &self.owner).await;
-        let is_free_elsewhere = assigned.unwrap_or_else(|error| {
-            if store.should_log() {
-                tracing::warn!(%error, "cannot note whose a connection is");
-            }
-            true
-        });
-        // Last, since it ends this create's place among those whose outcome is open.
-        is_free_elsewhere && place.assign(id)
     }
 
     // === replay, files ===

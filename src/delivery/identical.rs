@@ -27,12 +27,12 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    recovery::{Began, ServerClock},
+    clock::{Began, ServerClock},
     request_id::{Key, RETENTION},
 };
 
 /// How long every assigned row is remembered. A recovery looks back
-/// [`CLOCK_SLACK`](super::recovery::CLOCK_SLACK) and a second further than its request.
+/// [`CLOCK_SLACK`](super::clock::CLOCK_SLACK) and a second further than its request.
 const RECENT: Duration = Duration::from_secs(10);
 /// Creates with an open outcome that are remembered after their work has ended.
 const MAX_KEPT: usize = 100_000;

@@ -10,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 use tower::retry::budget::Budget;
 
 use super::{
-    Caller, Create, Error, SentBy, Shared,
-    create::Found,
+    Caller, Create, Error, Origin, SentBy, Shared,
     identical::Place,
     progress::{Progress, ProgressCell},
     request_id::{Identity, Key},
 };
-use crate::telemetry::{self, InFlight};
+use crate::{
+    chartbrew::types::Connection,
+    telemetry::{self, InFlight},
+};
 
 /// One create, from its claim to its outcome. Its protocol is in
 /// [`create`](super::create).
@@ -33,6 +35,9 @@ pub(super) struct CreateOperation {
     /// Nobody waits for it any more.
     caller_gone: CancellationToken,
 }
+
+/// A connection and where it came from.
+pub(super) type Found = (Box<Connection>, Origin);
 
 /// Leave to work for a caller.
 pub(super) type Permit = (OwnedSemaphorePermit, InFlight);
@@ -61,10 +66,14 @@ impl CreateOperation {
         })
     }
 
-    /// Starts the work and waits for it until the deadline or the end of the grace period.
-    pub(super) async fn wait(self: Arc<Self>, permit: Permit) -> Result<Found, Error> {
+    /// Starts the protocol and waits for it until the deadline or the end of the grace period.
+    pub(super) async fn wait(
+        self: Arc<Self>,
+        permit: Permit,
+        protocol: impl Future<Output = Result<Found, Error>> + Send + 'static,
+    ) -> Result<Found, Error> {
         let waiting = Waiting(&self);
-        let work = telemetry::carry(self.clone().work(permit));
+        let work = telemetry::carry(self.clone().work(permit, protocol));
         let work = self.shared.operations.spawn(work);
         let deadline = self.caller.deadline.instant();
         let result = tokio::select! {
@@ -78,11 +87,14 @@ impl CreateOperation {
     }
 
     /// The protocol, given up at some time after its caller is gone.
-    async fn work(self: Arc<Self>, permit: Permit) -> Result<Found, Error> {
-        let run = self.clone().run();
+    async fn work(
+        self: Arc<Self>,
+        permit: Permit,
+        protocol: impl Future<Output = Result<Found, Error>>,
+    ) -> Result<Found, Error> {
         tokio::select! {
             biased;
-            result = Box::pin(run) => result,
+            result = Box::pin(protocol) => result,
             () = self.given_up(permit) => Err(self.outcome_unknown(false, false)),
         }
     }
@@ -143,6 +155,21 @@ impl CreateOperation {
         self.shared
             .identical
             .enter(team, body, &self.owner, is_kept)
+    }
+
+    /// Notes that a connection is this create's, so that no recovery takes it for another's.
+    /// `false` if it is another's already.
+    pub(super) async fn assign(&self, place: &Place, id: i32) -> bool {
+        let store = &self.shared.store;
+        let assigned = store.assign(self.create.team, id, &self.owner).await;
+        let is_free_elsewhere = assigned.unwrap_or_else(|error| {
+            if store.should_log() {
+                tracing::warn!(%error, "cannot note whose a connection is");
+            }
+            true
+        });
+        // Last, since it ends this create's place among those whose outcome is open.
+        is_free_elsewhere && place.assign(id)
     }
 }
 

@@ -18,14 +18,13 @@
 
 use std::{collections::HashMap, future::Future, pin::Pin, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 
 use super::{
     Error, Origin,
-    create::Found,
+    clock::{Began, ServerClock},
     identical::{Choice, Place},
-    operation::CreateOperation,
+    operation::{CreateOperation, Found},
 };
 use crate::{
     chartbrew::{
@@ -43,20 +42,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const LAST_LOOK: Duration = Duration::from_millis(100);
 /// Limit of one request of a look.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
-/// How far a proxy's `Date` may be ahead of the clock that rows are stamped with.
-pub(super) const CLOCK_SLACK: Duration = Duration::from_secs(5);
 /// Looks in a row at what a server created that is done with the request.
 const LOOKS_WHEN_SETTLED: u32 = 2;
 /// How many rows more than there are creates are read to find out whose they are.
 const MAX_SURPLUS: usize = 4;
-
-/// When a request began to be sent, at the earliest. Not a moment of the clock: it may lie before
-/// this machine was started.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Began {
-    known: Instant,
-    before: Duration,
-}
 
 /// A request whose response was lost, or has not come yet.
 #[derive(Clone, Copy, Debug)]
@@ -65,29 +54,6 @@ pub(super) struct Sent {
     pub(super) began: Began,
     /// How its response was lost.
     pub(super) cause: Unknown,
-}
-
-/// Tells when something happened by the clock of the server, as its rows show it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ServerClock {
-    now: Timestamp,
-}
-
-/// What looking for a row has shown.
-#[derive(Debug)]
-pub(super) enum SearchResult {
-    /// This is it.
-    Found(Box<Connection>),
-    /// It was not there for as long as there was time.
-    NotFound,
-    /// It is not there, and the server is done with the request.
-    Settled,
-    /// More than one may be it, or the reader may see too little to tell.
-    Ambiguous,
-    /// The list could not be read, or not at the end.
-    ListUnavailable,
-    /// What answers the list is not Chartbrew.
-    NotTheApi,
 }
 
 /// What one look has shown.
@@ -121,31 +87,38 @@ impl CreateOperation {
         let window = self.shared.settings.recovery_window;
         place.response_lost(sent.began);
         let search = self.search(place, sent, Instant::now() + window).await;
-        let result = search.for_telemetry();
+        let result = search.as_ref().err();
+        let result = result.copied().unwrap_or(RecoveryResult::Found);
         tracing::info!(cause = %sent.cause, %result, "looked for the row of a lost response");
         telemetry::record(Event::Recovery(result));
-        let long_ago = self.is_long_ago(sent);
-        match (search, sent.cause) {
-            (SearchResult::Found(connection), _) => Ok((connection, Origin::Recovered)),
-            (SearchResult::NotTheApi, Unknown::GatewayError(status)) => {
-                Err(Error::NotTheApi { status })
+        let missing = match search {
+            Ok(connection) => return Ok((connection, Origin::Recovered)),
+            Err(missing) => missing,
+        };
+        Err(match (missing, sent.cause) {
+            (RecoveryResult::NotTheApi, Unknown::GatewayError(status)) => {
+                Error::NotTheApi { status }
             }
-            (SearchResult::Settled, Unknown::Unreadable | Unknown::NotJson)
-            | (SearchResult::NotTheApi, _) => Err(Error::NotTheApi { status: 200 }),
-            (SearchResult::Settled, Unknown::ServerError(status)) => {
-                Err(Error::UpstreamError { status })
+            (RecoveryResult::Settled, Unknown::Unreadable | Unknown::NotJson)
+            | (RecoveryResult::NotTheApi, _) => Error::NotTheApi { status: 200 },
+            (RecoveryResult::Settled, Unknown::ServerError(status)) => {
+                Error::UpstreamError { status }
             }
-            (SearchResult::NotFound | SearchResult::Settled, _) => {
-                Err(self.outcome_unknown(false, long_ago))
+            (RecoveryResult::NotFound | RecoveryResult::Settled, _) => {
+                self.outcome_unknown(false, self.is_long_ago(sent))
             }
-            (SearchResult::Ambiguous | SearchResult::ListUnavailable, _) => {
-                Err(self.outcome_unknown(false, false))
-            }
-        }
+            _ => self.outcome_unknown(false, false),
+        })
     }
 
-    /// Looks until it is found, or until there is nothing more to be expected.
-    pub(super) async fn search(&self, place: &Place, sent: Sent, until: Instant) -> SearchResult {
+    /// Looks until the row is found, or until there is nothing more to be expected. Without a row:
+    /// why there is none.
+    pub(super) async fn search(
+        &self,
+        place: &Place,
+        sent: Sent,
+        until: Instant,
+    ) -> Result<Box<Connection>, RecoveryResult> {
         let mut search = Search {
             operation: self,
             place,
@@ -160,20 +133,20 @@ impl CreateOperation {
         loop {
             let mut asked = None;
             match search.look().await {
-                Look::Found(connection) => return SearchResult::Found(connection),
-                Look::Ambiguous => return SearchResult::Ambiguous,
+                Look::Found(connection) => return Ok(connection),
+                Look::Ambiguous => return Err(RecoveryResult::Ambiguous),
                 // Where the response was none of Chartbrew's either, there is no Chartbrew. Else it
                 // is a page that somebody puts in its place for now.
                 Look::NotTheApi if sent.cause.is_not_chartbrew() => {
-                    return SearchResult::NotTheApi;
+                    return Err(RecoveryResult::NotTheApi);
                 }
-                Look::Refused => return SearchResult::ListUnavailable,
+                Look::Refused => return Err(RecoveryResult::ListUnavailable),
                 Look::NotTheApi => seen = 0,
                 Look::Failed(retry_after) => (seen, asked) = (0, retry_after),
                 Look::None => seen += 1,
             }
             if is_settled && seen >= LOOKS_WHEN_SETTLED {
-                return SearchResult::Settled;
+                return Err(RecoveryResult::Settled);
             }
             let wait = pause.max(asked.unwrap_or_default());
             let Some(wait) = self.wait_before_another_look(wait, until) else {
@@ -182,10 +155,10 @@ impl CreateOperation {
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        match seen {
-            0 => SearchResult::ListUnavailable,
-            _ => SearchResult::NotFound,
-        }
+        Err(match seen {
+            0 => RecoveryResult::ListUnavailable,
+            _ => RecoveryResult::NotFound,
+        })
     }
 
     /// The last look, and the last one that the caller can hear of, come as late as they can.
@@ -325,65 +298,5 @@ fn cannot_look(error: &chartbrew::Error) -> Look {
         chartbrew::Error::Rejected(_)
         | chartbrew::Error::NotSent(_)
         | chartbrew::Error::Unknown(_) => Look::Failed(error.retry_after()),
-    }
-}
-
-// === impl Began ===
-
-impl Began {
-    pub(super) fn now() -> Self {
-        Self {
-            known: Instant::now(),
-            before: Duration::ZERO,
-        }
-    }
-
-    /// Earlier than this by so much, at most.
-    pub(super) fn minus(self, earlier: Duration) -> Self {
-        Self {
-            before: self.before.saturating_add(earlier),
-            ..self
-        }
-    }
-
-    /// How long ago, at most.
-    pub(super) fn elapsed(self) -> Duration {
-        self.before.saturating_add(self.known.elapsed())
-    }
-}
-
-// === impl ServerClock ===
-
-impl ServerClock {
-    /// Reads it from a response's `Date`: at most a second behind the server's clock, and made no
-    /// later than it was read.
-    pub(super) fn new(date: Option<Timestamp>) -> Self {
-        Self {
-            now: date.unwrap_or_else(Timestamp::now),
-        }
-    }
-
-    /// The earliest time that a row can show which was made by a request that began then.
-    pub(super) fn earliest(self, began: Began) -> Timestamp {
-        let ago = began.elapsed().saturating_add(CLOCK_SLACK);
-        let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);
-        let since = self.now.checked_sub(ago).unwrap_or(Timestamp::MIN);
-        // Rows show whole seconds.
-        Timestamp::from_second(since.as_second()).unwrap_or(Timestamp::MIN)
-    }
-}
-
-// === impl SearchResult ===
-
-impl SearchResult {
-    fn for_telemetry(&self) -> RecoveryResult {
-        match self {
-            Self::Found(_) => RecoveryResult::Found,
-            Self::NotFound => RecoveryResult::NotFound,
-            Self::Ambiguous => RecoveryResult::Ambiguous,
-            Self::Settled => RecoveryResult::Settled,
-            Self::ListUnavailable => RecoveryResult::ListUnavailable,
-            Self::NotTheApi => RecoveryResult::NotTheApi,
-        }
     }
 }
