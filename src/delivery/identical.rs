@@ -17,7 +17,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BinaryHeap, HashMap},
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -31,9 +31,9 @@ use super::{
     request_id::{Key, RETENTION},
 };
 
-/// How long every assigned row is remembered. A recovery looks back
+/// How long every assigned row is remembered at least; at most twice as long. A recovery looks back
 /// [`CLOCK_SLACK`](super::clock::CLOCK_SLACK) and a second further than its request.
-const RECENT: Duration = Duration::from_secs(10);
+const RECENT: Duration = Duration::from_secs(7);
 /// Creates with an open outcome that are remembered after their work has ended.
 const MAX_KEPT: usize = 100_000;
 
@@ -52,12 +52,18 @@ pub(super) struct Identical {
 #[derive(Debug, Default)]
 struct State {
     bodies: HashMap<Body, Creates>,
-    /// The rows assigned lately, and to whom.
-    recent: HashMap<Row, u64>,
-    /// When they were, oldest first.
-    assigned_at: VecDeque<(Instant, Row)>,
+    recent: Recent,
     /// When what is kept of a create without a worker is forgotten.
     kept: BinaryHeap<Reverse<(Instant, Body)>>,
+}
+
+/// The rows assigned lately, and a hash of whom to. Two maps instead of a time for each row.
+#[derive(Debug, Default)]
+struct Recent {
+    newer: HashMap<Row, u64>,
+    older: HashMap<Row, u64>,
+    /// When `newer` was begun.
+    began: Option<Instant>,
 }
 
 /// The creates with one body whose outcome is open.
@@ -131,12 +137,7 @@ impl Identical {
 impl State {
     /// Forgets what is too old to matter.
     fn prune(&mut self, now: Instant) {
-        while let Some((at, row)) = self.assigned_at.front()
-            && now.duration_since(*at) > RECENT
-        {
-            self.recent.remove(row);
-            self.assigned_at.pop_front();
-        }
+        self.recent.prune(now);
         let is_due = |kept: &BinaryHeap<_>| match kept.peek() {
             Some(Reverse((until, _))) => *until <= now || kept.len() > MAX_KEPT,
             None => false,
@@ -158,6 +159,26 @@ impl State {
         if (self.bodies.get(&body)).is_some_and(|creates| creates.open.is_empty()) {
             self.bodies.remove(&body);
         }
+    }
+}
+
+// === impl Recent ===
+
+impl Recent {
+    fn prune(&mut self, now: Instant) {
+        let age = self.began.map(|began| now.duration_since(began));
+        if age.is_none_or(|age| age >= RECENT) {
+            self.older = std::mem::take(&mut self.newer);
+            self.began = Some(now);
+        }
+        if age.is_some_and(|age| age >= 2 * RECENT) {
+            self.older = HashMap::new();
+        }
+    }
+
+    fn owner(&self, row: Row) -> Option<u64> {
+        let owner = self.newer.get(&row).or_else(|| self.older.get(&row));
+        owner.copied()
     }
 }
 
@@ -206,9 +227,7 @@ impl Place {
         let now = Instant::now();
         state.prune(now);
         let (team, owner) = (self.body.0, self.table.hasher.hash_one(&self.owner));
-        if state.recent.insert((team, row), owner).is_none() {
-            state.assigned_at.push_back((now, (team, row)));
-        }
+        state.recent.newer.insert((team, row), owner);
         if let Some(creates) = state.bodies.get_mut(&self.body) {
             creates.open.remove(&self.owner);
             creates.assigned.insert(row, self.owner.clone());
@@ -223,10 +242,10 @@ impl Place {
     }
 
     fn is_free_in(&self, state: &State, row: i32) -> bool {
-        let lately = state.recent.get(&(self.body.0, row));
+        let lately = state.recent.owner((self.body.0, row));
         let before = state.bodies.get(&self.body);
         let before = before.and_then(|creates| creates.assigned.get(&row));
-        lately.is_none_or(|owner| *owner == self.table.hasher.hash_one(&self.owner))
+        lately.is_none_or(|owner| owner == self.table.hasher.hash_one(&self.owner))
             && before.is_none_or(|owner| *owner == self.owner)
     }
 
@@ -388,7 +407,7 @@ mod tests {
         drop(again);
         let state = table.state();
         assert!(state.bodies.is_empty());
-        assert_eq!((state.recent.len(), state.assigned_at.len()), (1, 1));
+        assert_eq!((state.recent.newer.len(), state.recent.older.len()), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -406,7 +425,8 @@ mod tests {
         drop(kept);
         {
             let state = table.state();
-            assert!(state.recent.len() <= 1_001, "{}", state.recent.len());
+            let recent = state.recent.newer.len() + state.recent.older.len();
+            assert!(recent <= 1_402, "{recent}");
             assert_eq!((state.bodies.len(), state.kept.len()), (1, 1));
         }
         tokio::time::advance(RETENTION).await;
@@ -414,6 +434,7 @@ mod tests {
         other.await_response(Began::now());
         other.close();
         let state = table.state();
-        assert!(state.bodies.is_empty() && state.kept.is_empty() && state.recent.is_empty());
+        assert!(state.bodies.is_empty() && state.kept.is_empty());
+        assert!(state.recent.newer.is_empty() && state.recent.older.is_empty());
     }
 }
