@@ -15,16 +15,18 @@ WORKDIR /build
 # The dependencies, in a layer of their own that changes with the lock file only: everything of
 # ours is an empty stand-in.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
-    && touch src/lib.rs \
-    && echo 'fn main() {}' | tee src/main.rs > build.rs \
+COPY sandbox/Cargo.toml sandbox/
+RUN mkdir src sandbox/src \
+    && touch src/lib.rs sandbox/src/lib.rs \
+    && echo 'fn main() {}' | tee src/main.rs sandbox/src/main.rs > build.rs \
     && cargo build --release --locked
 
 COPY build.rs ./
 COPY proto proto
+COPY sandbox sandbox
 COPY src src
 # Copied files keep their times, which may be older than those of the stand-ins.
-RUN touch build.rs src/main.rs src/lib.rs \
+RUN touch build.rs src/main.rs src/lib.rs sandbox/src/lib.rs \
     && cargo build --release --locked
 
 # Debian's slim image and not an empty one: TLS with Chartbrew is verified against the system's

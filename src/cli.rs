@@ -1,19 +1,19 @@
 //! The command line: what each subcommand does.
 
+#[cfg(feature = "demo")]
+mod demo;
+
 use std::{
     error::Error,
     io::{self, Write},
-    net::SocketAddr,
     process::ExitCode,
 };
 
 use chartbrew_gateway::{
     app::App,
     config::{Args, Config, SECRETS, WITH_PASSWORD, without_password},
-    demo,
-    sandbox::{self, Sandbox},
     shutdown::Signals,
-    telemetry::{self, Logs},
+    telemetry,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Runtime;
@@ -33,13 +33,15 @@ pub(crate) struct Cli {
 enum Command {
     /// Serves gRPC and forwards to Chartbrew.
     Serve(Box<Args>),
+    #[cfg(feature = "demo")]
     /// Starts an embedded Chartbrew and the gateway, makes one Create, and keeps serving.
     Demo(Box<Args>),
-    /// Serves the embedded Chartbrew alone, for tests: see the module docs of `sandbox`.
+    #[cfg(feature = "demo")]
+    /// Serves the embedded Chartbrew alone, for tests: see sandbox/README.md.
     Sandbox {
         /// Where it listens.
         #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4019")]
-        listen: SocketAddr,
+        listen: std::net::SocketAddr,
     },
     /// Reads the settings of `serve` and prints them, secrets hidden. Exits with 2 if one is
     /// wrong.
@@ -66,18 +68,20 @@ impl Cli {
                 config.logs.init()?;
                 runtime(&config)?.block_on(serve(config))
             }
+            #[cfg(feature = "demo")]
             Command::Demo(args) => {
                 let mut config = Config::read(*args)?;
                 // A person is looking at what the demo prints; calls need no lines beside it.
-                if config.logs.filter == Logs::default().filter {
+                if config.logs.filter == telemetry::Logs::default().filter {
                     config.logs.filter = "warn".to_owned();
                 }
                 config.logs.init()?;
-                runtime(&config)?.block_on(run_demo(config))
+                runtime(&config)?.block_on(demo::run(config))
             }
+            #[cfg(feature = "demo")]
             Command::Sandbox { listen } => {
-                Logs::default().init()?;
-                Runtime::new()?.block_on(run_sandbox(listen))
+                telemetry::Logs::default().init()?;
+                Runtime::new()?.block_on(demo::run_sandbox(listen))
             }
             Command::Check(args) => check(*args),
         }
@@ -118,42 +122,6 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         }
         None => ExitCode::FAILURE,
     })
-}
-
-async fn run_demo(config: Config) -> Result<ExitCode, Failure> {
-    let signals = Signals::catch()?;
-    let telemetry = telemetry::start(&config.telemetry)?;
-    let run = |stopped: tokio::sync::oneshot::Receiver<()>| {
-        demo::run(config.app, async { stopped.await.unwrap_or_default() })
-    };
-    let ended = signals.run(run).await;
-    telemetry.flush().await;
-    match ended {
-        Some(result) => result.map(|()| ExitCode::SUCCESS),
-        None => Ok(ExitCode::FAILURE),
-    }
-}
-
-async fn run_sandbox(listen: SocketAddr) -> Result<ExitCode, Failure> {
-    let signals = Signals::catch()?;
-    let settings = sandbox::Settings {
-        listen,
-        ..sandbox::Settings::default()
-    };
-    let sandbox = Sandbox::bind(settings)
-        .await
-        .map_err(|error| format!("--listen: cannot listen on {listen}: {error}"))?;
-    writeln!(
-        io::stdout(),
-        "url {}\ntoken {}",
-        sandbox.url(),
-        sandbox::TOKEN
-    )?;
-    let run = |stopped: tokio::sync::oneshot::Receiver<()>| {
-        sandbox.run(async { stopped.await.unwrap_or_default() })
-    };
-    signals.run(run).await;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints each setting as it would be used, by its variable.

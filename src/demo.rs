@@ -10,6 +10,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
+use chartbrew_sandbox::{self as sandbox, Sandbox};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use tonic::metadata::MetadataValue;
@@ -21,7 +22,6 @@ use crate::{
         self, Authentication, AuthenticationType, ConnectionSubType, ConnectionType, CreateRequest,
         NewConnection, SslMode, connection_service_client::ConnectionServiceClient,
     },
-    sandbox::{self, Sandbox},
 };
 
 /// Port of the embedded Chartbrew, that of a real one; any free port if it is taken.

@@ -10,6 +10,7 @@ pub mod app;
 
 pub mod shutdown;
 
+#[cfg(feature = "demo")]
 pub mod demo;
 
 pub mod proto;
@@ -25,5 +26,3 @@ pub mod chartbrew;
 pub mod admin;
 
 pub mod telemetry;
-
-pub mod sandbox;

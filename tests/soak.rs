@@ -35,13 +35,11 @@ use std::{
     time::Duration,
 };
 
-use chartbrew_gateway::{
-    proto::{
-        ConnectionType, CreateRequest, NewConnection,
-        connection_service_client::ConnectionServiceClient,
-    },
-    sandbox::{self, Fault, Handle, Sandbox, User},
+use chartbrew_gateway::proto::{
+    ConnectionType, CreateRequest, NewConnection,
+    connection_service_client::ConnectionServiceClient,
 };
+use chartbrew_sandbox::{self as sandbox, Fault, Handle, Sandbox, User};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Request, transport::Channel};
 use tonic_types::StatusExt;

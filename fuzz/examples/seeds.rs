@@ -14,7 +14,7 @@ use prost::Message;
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Value, json};
 
-const RECORDED: &str = include_str!("../../tests/it/recorded.json");
+const RECORDED: &str = include_str!("../../sandbox/tests/it/recorded.json");
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args().nth(1).ok_or("which directory?")?;

@@ -2,13 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use chartbrew_gateway::{
-    proto::{
-        Connection, ConnectionType, CreateRequest, NewConnection,
-        connection_service_client::ConnectionServiceClient,
-    },
-    sandbox::{Fault, Gate, Handle, Sandbox, Settings, TOKEN},
+use chartbrew_gateway::proto::{
+    Connection, ConnectionType, CreateRequest, NewConnection,
+    connection_service_client::ConnectionServiceClient,
 };
+use chartbrew_sandbox::{Fault, Gate, Handle, Sandbox, Settings, TOKEN};
 use tokio::{task::JoinHandle, time::Instant};
 use tonic::{Request, Status, transport::Channel};
 

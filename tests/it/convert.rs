@@ -8,7 +8,7 @@ use chartbrew_gateway::{
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Map, Value, json};
 
-const RECORDED: &str = include_str!("recorded.json");
+const RECORDED: &str = include_str!("../../sandbox/tests/it/recorded.json");
 
 struct Exchange {
     name: String,

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use chartbrew_gateway::{
-    proto::{
-        Authentication, AuthenticationType, ConnectionFiles, ConnectionSubType, ConnectionType,
-        CreateRequest, NewConnection, SshTunnel, SslMode,
-        connection_service_client::ConnectionServiceClient,
-    },
-    sandbox::{self, Fault},
+use chartbrew_gateway::proto::{
+    Authentication, AuthenticationType, ConnectionFiles, ConnectionSubType, ConnectionType,
+    CreateRequest, NewConnection, SshTunnel, SslMode,
+    connection_service_client::ConnectionServiceClient,
 };
+use chartbrew_sandbox::{self as sandbox, Fault};
 use prost_types::{Struct, Value, value::Kind};
 use serde_json::json;
 use tonic::{Code, codec::CompressionEncoding};

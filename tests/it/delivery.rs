@@ -2,10 +2,8 @@
 
 use std::{fmt::Write, time::Duration};
 
-use chartbrew_gateway::{
-    proto::{CreateRequest, CreateResponse},
-    sandbox::{Fault, Gate, Handle, Seen},
-};
+use chartbrew_gateway::proto::{CreateRequest, CreateResponse};
+use chartbrew_sandbox::{Fault, Gate, Handle, Seen};
 use futures_util::{StreamExt, future::join_all, stream};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;

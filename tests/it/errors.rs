@@ -5,8 +5,8 @@ use std::time::Duration;
 use chartbrew_gateway::{
     chartbrew::Token,
     proto::{ConnectionFiles, CreateRequest, NewConnection},
-    sandbox::{self, Fault, Gate},
 };
+use chartbrew_sandbox::{self as sandbox, Fault, Gate};
 use tonic::Code;
 
 use crate::support::{

@@ -15,7 +15,6 @@ mod house;
 mod limits;
 mod outage;
 mod request_id_store;
-mod sandbox;
 mod security;
 mod store_suite;
 mod support;

@@ -13,10 +13,10 @@ mod marks;
 mod seen;
 mod wrong;
 
-use chartbrew_gateway::{
-    proto::{CreateRequest, CreateResponse, connection_service_client::ConnectionServiceClient},
-    sandbox::Fault,
+use chartbrew_gateway::proto::{
+    CreateRequest, CreateResponse, connection_service_client::ConnectionServiceClient,
 };
+use chartbrew_sandbox::Fault;
 use prost::Message;
 use tonic::{Request, Response, Status, transport::Channel};
 

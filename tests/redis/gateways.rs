@@ -11,8 +11,8 @@ use chartbrew_gateway::{
         ConnectionType, CreateRequest, CreateResponse, NewConnection,
         connection_service_client::ConnectionServiceClient,
     },
-    sandbox::{self, Fault, Gate, Handle, Sandbox},
 };
+use chartbrew_sandbox::{self as sandbox, Fault, Gate, Handle, Sandbox};
 use tokio::runtime::Runtime;
 use tonic::{
     Code, Request, Response, Status,

@@ -9,8 +9,8 @@ use chartbrew_gateway::{
         ConnectionType, CreateRequest, CreateResponse, NewConnection,
         connection_service_client::ConnectionServiceClient,
     },
-    sandbox::{self, Handle, Sandbox},
 };
+use chartbrew_sandbox::{self as sandbox, Handle, Sandbox};
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Code, Request, Response, Status, metadata::MetadataMap, transport::Channel};
 use tonic_types::{ErrorDetails, StatusExt};

@@ -1,9 +1,7 @@
 //! The admin port.
 
-use chartbrew_gateway::{
-    admin,
-    sandbox::{Fault, Gate},
-};
+use chartbrew_gateway::admin;
+use chartbrew_sandbox::{Fault, Gate};
 
 use crate::support::{
     gateway::{authorized, gateway, minimal, sandbox},

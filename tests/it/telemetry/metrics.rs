@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chartbrew_gateway::sandbox::Fault;
+use chartbrew_sandbox::Fault;
 use futures_util::future::join_all;
 
 use crate::support::{

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use chartbrew_gateway::{
-    proto::CreateRequest,
-    sandbox::{self, Fault},
-};
+use chartbrew_gateway::proto::CreateRequest;
+use chartbrew_sandbox::{self as sandbox, Fault};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use tonic::Request;
 

@@ -1,12 +1,17 @@
 //! The sandbox is scripted and looked into over HTTP.
 
-use chartbrew_gateway::sandbox::{Settings, TOKEN};
+use chartbrew_sandbox::{Settings, TOKEN};
 use serde_json::{Value, json};
 
 use super::{Running, raw::Request};
 
-/// The example of the module's documentation.
-const EXAMPLE: &str = include_str!("../../../src/sandbox/faults.example.json");
+const README: &str = include_str!("../../README.md");
+
+/// The example of the README.
+fn example() -> &'static str {
+    let (_, after) = README.split_once("```json").unwrap();
+    after.split_once("```").unwrap().0
+}
 
 fn control(method: &str, path: &str) -> Request {
     Request::new(method, path).token("")
@@ -20,7 +25,7 @@ fn create() -> Request {
 #[tokio::test]
 async fn the_documented_faults_are_taken_and_happen() {
     let sandbox = Running::start(Settings::default()).await;
-    let faults = control("POST", "/_sandbox/faults").body("application/json", EXAMPLE);
+    let faults = control("POST", "/_sandbox/faults").body("application/json", example());
     assert_eq!(sandbox.send(faults).await.unwrap().status, 204);
     for status in [503, 503, 502, 504, 200, 522] {
         assert_eq!(sandbox.send(create()).await.unwrap().status, status);

@@ -1,6 +1,6 @@
 //! Every recorded request, sent in the recorded order, is answered as the real server answered it.
 
-use chartbrew_gateway::sandbox::{Settings, TOKEN};
+use chartbrew_sandbox::{Settings, TOKEN};
 use serde_json::Value;
 
 use super::{Running, raw::Request};
@@ -13,7 +13,7 @@ const LEFT_OUT: [(&str, &str); 1] = [(
 
 #[tokio::test]
 async fn the_sandbox_answers_as_the_real_server_was_recorded() {
-    let recorded: Vec<Value> = serde_json::from_str(include_str!("../recorded.json")).unwrap();
+    let recorded: Vec<Value> = serde_json::from_str(include_str!("recorded.json")).unwrap();
     for (name, _) in LEFT_OUT {
         let exists = recorded.iter().any(|case| case["name"] == name);
         assert!(exists, "{name} is left out, but is no recorded case");

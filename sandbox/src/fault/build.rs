@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Fault, Respond, Times, What};
-use crate::sandbox::{Gate, Kind};
+use crate::{Gate, Kind};
 
 impl Fault {
     /// A fault for requests of this kind.

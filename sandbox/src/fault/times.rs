@@ -20,7 +20,7 @@ impl Default for Times {
 
 impl Times {
     /// What is left after one more use; `None` if nothing is.
-    pub(in crate::sandbox) fn used(self) -> Option<Self> {
+    pub(crate) fn used(self) -> Option<Self> {
         match self {
             Self::Count(n) => n.checked_sub(1).filter(|n| *n > 0).map(Self::Count),
             Self::Forever => Some(self),

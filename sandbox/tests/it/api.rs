@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chartbrew_gateway::sandbox::{Settings, TOKEN, TOKEN_OF_A_DELETED_USER, User};
+use chartbrew_sandbox::{Settings, TOKEN, TOKEN_OF_A_DELETED_USER, User};
 use serde_json::{Value, json};
 
 use super::{Running, raw::Request, replay::multipart};

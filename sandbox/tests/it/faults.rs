@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chartbrew_gateway::sandbox::{Fault, Gate, Settings};
+use chartbrew_sandbox::{Fault, Gate, Settings};
 use serde_json::json;
 
 use super::{

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::answer::JSON;
+use crate::answer::JSON;
 
 /// An answer to give instead of the true one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

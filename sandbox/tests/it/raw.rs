@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use chartbrew_gateway::sandbox::TOKEN;
+use chartbrew_sandbox::TOKEN;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -128,7 +128,9 @@ mod tests {
             Fault::get().silent(),
             Fault::list().forever().slow_drip(Duration::from_millis(5)),
         ];
-        let documented = include_str!("faults.example.json");
+        let readme = include_str!("../README.md");
+        let (_, documented) = readme.split_once("```json").unwrap();
+        let (documented, _) = documented.split_once("```").unwrap();
         let documented: Vec<Fault> = serde_json::from_str(documented).unwrap();
         let json = |faults: &[Fault]| serde_json::to_value(faults).unwrap();
         assert_eq!(json(&documented), json(&built));
