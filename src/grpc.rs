@@ -2,6 +2,7 @@
 //! → delivery → convert → status.
 
 mod call;
+mod call_record;
 mod deadline;
 mod foreign;
 mod framing;
@@ -98,7 +99,7 @@ impl ConnectionService for Handlers {
         context.request_id = create.request_id;
         let caller = call.caller(token, self.settings.create_deadline);
         let delivered = self.delivery.create(caller, to_delivery(create)).await;
-        call.facts.delivered(delivered.origin);
+        call.record.delivered(delivered.origin);
         self.note_token(&delivered.result);
         let connection = delivered.result.map_err(|error| context.delivery(&error))?;
         let connection = Some(convert::connection(*connection));
@@ -111,7 +112,7 @@ impl ConnectionService for Handlers {
 impl Handlers {
     fn context<'a>(&self, call: &'a Incoming, team_id: i32) -> Context<'a> {
         Context {
-            facts: &call.facts,
+            record: &call.record,
             team_id: Some(team_id),
             request_id: None,
             own_token: self.settings.own_token.is_some(),

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 
-use super::{call::Facts, metadata, methods, status::Context};
+use super::{call_record::CallRecord, metadata, methods, status::Context};
 use crate::{chartbrew::Token, telemetry::Method};
 
 /// Layer: leaves the token to go on with, the gateway's own or the caller's, with each call of the
@@ -31,8 +31,8 @@ pub(super) async fn require(
             next.run(request).await
         }
         Err(missing) => {
-            let facts = Facts::of(request.extensions());
-            Context::new(&facts)
+            let record = CallRecord::of(request.extensions());
+            Context::new(&record)
                 .token_missing(missing)
                 .into_http::<Body>()
         }

@@ -25,24 +25,10 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::call::Facts;
+use super::call_record::{CallRecord, MessageRefusal};
 
 /// Bytes that messages may take up while they are read, all together.
 const BUDGET: usize = 128 * 1024 * 1024;
-
-/// Why a message is not read to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum MessageRefusal {
-    /// It took too long.
-    #[error("the message did not arrive in time")]
-    TooSlow,
-    /// The messages that are being read take up all the memory that they may.
-    #[error("too many messages are being read")]
-    Overloaded,
-    /// The gateway's grace period is over.
-    #[error("the gateway is stopping")]
-    Stopping,
-}
 
 /// The limits, shared by all calls.
 #[derive(Clone, Debug)]
@@ -58,7 +44,7 @@ pub(super) struct MessageLimits {
 struct LimitedBody {
     inner: Body,
     limits: MessageLimits,
-    facts: Facts,
+    record: CallRecord,
     is_compressed: bool,
     /// What the message takes of the budget.
     held: Option<OwnedSemaphorePermit>,
@@ -88,14 +74,14 @@ pub(super) async fn limit(
     request: Request,
     next: Next,
 ) -> Response {
-    let facts = Facts::of(request.extensions());
+    let record = CallRecord::of(request.extensions());
     let encoding = request.headers().get("grpc-encoding");
     let is_compressed = encoding.is_some_and(|encoding| encoding != "identity");
     let limited = |inner| {
         Body::new(LimitedBody {
             inner,
             limits,
-            facts,
+            record,
             is_compressed,
             held: None,
             waiting: None,
@@ -108,7 +94,7 @@ pub(super) async fn limit(
 
 impl LimitedBody {
     fn refuse(&self, refusal: MessageRefusal) -> axum::Error {
-        self.facts.message_refused(refusal);
+        self.record.message_refused(refusal);
         axum::Error::new(refusal)
     }
 

@@ -5,21 +5,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
-use uuid::Uuid;
+use http::HeaderMap;
 
-use super::{call::Facts, deadline::CallerDeadline};
+use super::{call_record::CallRecord, deadline::CallerDeadline};
 use crate::{
     chartbrew::Token,
     delivery::{Caller, Deadline},
 };
 
-/// Echoed in the trailers and in error details, and made where absent.
-pub(super) const X_REQUEST_ID: &str = "x-request-id";
-/// Trailer: how often the request was sent to Chartbrew.
-pub(super) const X_UPSTREAM_ATTEMPTS: &str = "x-upstream-attempts";
-/// Trailer: where an answer came from, if not from Chartbrew's answer to this call.
-pub(super) const X_OUTCOME: &str = "x-outcome";
 /// Trailer that tells clients with a retry policy when to retry (gRPC A6).
 pub(super) const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
@@ -29,14 +22,11 @@ const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 /// Envoy: which attempt this is, from 1.
 const ENVOY_ATTEMPT: &str = "x-envoy-attempt-count";
 
-/// Longest request id that is echoed, in bytes.
-const MAX_REQUEST_ID: usize = 128;
-
 /// What a handler needs to know of a call, apart from its message.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// Where the handler leaves what it learns.
-    pub(super) facts: Facts,
+    /// Where the handler notes what it learns.
+    pub(super) record: CallRecord,
     /// The token to go on with: see [`identity`](super::identity).
     pub(super) token: Option<Token>,
     deadline: Option<Deadline>,
@@ -62,7 +52,7 @@ impl Incoming {
         let headers: &HeaderMap = request.metadata().as_ref();
         let extensions = request.extensions();
         Self {
-            facts: Facts::of(extensions),
+            record: CallRecord::of(extensions),
             token: extensions.get::<Token>().cloned(),
             deadline: extensions
                 .get::<CallerDeadline>()
@@ -79,7 +69,7 @@ impl Incoming {
                 .deadline
                 .unwrap_or_else(|| Deadline::after(default_timeout)),
             is_retry: self.is_retry,
-            attempts: self.facts.counter(),
+            attempts: self.record.counter(),
         }
     }
 }
@@ -99,19 +89,6 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Token, TokenMissing> {
     Token::parse(token.trim_start()).map_err(|_| TokenMissing::Malformed)
 }
 
-/// The caller's id for the call if it can be echoed as it is, else a new one.
-pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let usable = |value: &&HeaderValue| {
-        let bytes = value.as_bytes();
-        !bytes.is_empty() && bytes.len() <= MAX_REQUEST_ID && bytes.iter().all(u8::is_ascii_graphic)
-    };
-    let given = headers.get(X_REQUEST_ID).filter(usable).cloned();
-    given.unwrap_or_else(|| {
-        let made = Uuid::new_v4().to_string();
-        HeaderValue::try_from(made).unwrap_or(HeaderValue::from_static("-"))
-    })
-}
-
 /// Whether the caller, or a mesh before it, says that it is trying again.
 pub(super) fn is_retry(headers: &HeaderMap) -> bool {
     let number = |name| headers.get(name)?.to_str().ok()?.parse::<u32>().ok();
@@ -121,6 +98,8 @@ pub(super) fn is_retry(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static [u8])]) -> HeaderMap {
@@ -160,16 +139,6 @@ mod tests {
         let twice: &[(_, &[u8])] = &[(AUTHORIZATION, b"Bearer a"), (AUTHORIZATION, b"Bearer b")];
         assert_eq!(token(&headers(twice)).unwrap_err(), TokenMissing::Malformed);
         assert_eq!(token(&headers(&[])).unwrap_err(), TokenMissing::Absent);
-    }
-
-    #[test]
-    fn a_request_id_is_echoed_if_it_can_be() {
-        assert_eq!(request_id(&headers(&[(X_REQUEST_ID, b"abc-1")])), "abc-1");
-        for bad in [&b""[..], b"a b", b"\xff", &[b'a'; 129]] {
-            let bad: &'static [u8] = bad.to_vec().leak();
-            let made = request_id(&headers(&[(X_REQUEST_ID, bad)]));
-            assert!(Uuid::parse_str(made.to_str().unwrap()).is_ok(), "{bad:?}");
-        }
     }
 
     #[test]

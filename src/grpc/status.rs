@@ -21,7 +21,10 @@ use tonic_types::FieldViolation;
 
 pub use self::row::DOMAIN;
 use self::row::{Row, summary};
-use super::{call::Facts, message::MessageRefusal, metadata::TokenMissing};
+use super::{
+    call_record::{CallRecord, MessageRefusal},
+    metadata::TokenMissing,
+};
 use crate::{
     chartbrew::{FieldError, NotSent, Problem, Rejection, Unknown},
     convert::{self, Violations},
@@ -37,7 +40,7 @@ const UNKNOWN_RETRY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     /// What is known about it so far; learns the reason.
-    pub(super) facts: &'a Facts,
+    pub(super) record: &'a CallRecord,
     /// The team it was about, if that is known.
     pub(super) team_id: Option<i32>,
     /// The caller's id for the creation.
@@ -49,10 +52,10 @@ pub(super) struct Context<'a> {
 // === impl Context ===
 
 impl<'a> Context<'a> {
-    /// Of a call of which nothing but its facts is known.
-    pub(super) fn new(facts: &'a Facts) -> Self {
+    /// Of a call of which nothing but its record is known.
+    pub(super) fn new(record: &'a CallRecord) -> Self {
         Self {
-            facts,
+            record,
             team_id: None,
             request_id: None,
             own_token: false,
@@ -353,9 +356,9 @@ impl<'a> Context<'a> {
     }
 
     fn status(&self, row: Row) -> Status {
-        self.facts
+        self.record
             .failed(row.reason, row.level, row.upstream_status);
-        row.into_status(self.facts.request_id())
+        row.into_status(self.record.request_id())
     }
 }
 
