@@ -37,7 +37,7 @@ use tokio::{
 
 use crate::telemetry::{self, Exposition, logs};
 
-/// Connections at once. Whoever scrapes or probes needs one.
+/// Connections at once. A scraper or a probe needs one.
 const MAX_CONNECTIONS: usize = 64;
 /// How long a connection may take to send the head of a request, so that none is held for nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,20 +137,20 @@ impl Admin {
         self.addr
     }
 
-    /// Answers until the signal; what is being answered then is cut off.
+    /// Serves until the signal; requests under way then are cut off.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
             listener,
             addr: _,
             router,
         } = self;
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connection_limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = async {
                 // Beyond the limit, connections wait in the kernel's queue.
-                let permit = room
+                let permit = connection_limit
                     .clone()
                     .acquire_owned()
                     .await
@@ -175,7 +175,7 @@ impl Admin {
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, _room: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, _permit: OwnedSemaphorePermit) {
     let service = TowerToHyperService::new(router.layer(Extension(Peer(peer))));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -224,8 +224,8 @@ async fn set_log(
 ) -> Response {
     let from_here = peer.ip().to_canonical().is_loopback() && names_this_machine(request.headers());
     if !(from_here || shared.settings.remote_log) {
-        let told = "only from this machine, unless GATEWAY_ADMIN_REMOTE_LOG is true\n";
-        return (StatusCode::FORBIDDEN, told).into_response();
+        let refusal = "only from this machine, unless GATEWAY_ADMIN_REMOTE_LOG is true\n";
+        return (StatusCode::FORBIDDEN, refusal).into_response();
     }
     // Not before: who may not change anything must not hold a connection with a body that never
     // comes.
@@ -253,7 +253,7 @@ async fn set_log(
 }
 
 /// A page in a browser of this machine can reach the port too, under a name of its own that it
-/// had resolved to loopback. Whoever means this machine says so.
+/// had resolved to loopback. So the request must name this machine.
 fn names_this_machine(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(HOST).and_then(|value| value.to_str().ok()) else {
         return false;

@@ -1,5 +1,5 @@
-//! The house, built from the bottom up and taken down from the top: the only room that sees all
-//! the others.
+//! The composition root: builds all parts, connects them, and stops them in order. The only module
+//! besides `config` that knows all others.
 
 use std::{future::Future, net::SocketAddr};
 
@@ -14,7 +14,7 @@ use crate::{
     telemetry::{self, Event},
 };
 
-/// What the rooms need to know.
+/// The settings of all parts.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where callers connect.
@@ -25,7 +25,7 @@ pub struct Settings {
     pub grpc: grpc::Settings,
     /// The rules.
     pub delivery: delivery::Settings,
-    /// The way to Chartbrew.
+    /// The client for Chartbrew.
     pub chartbrew: chartbrew::Settings,
     /// Where request ids are kept.
     pub request_id_store: StoreSettings,

@@ -3,7 +3,7 @@
 //! The last module before the network. `delivery` calls it once an attempt and decides, by what an
 //! [`Error`] says is *known about the outcome*, whether another attempt is safe. Nothing in here
 //! retries, follows a redirect or logs what upstream said, and a request whose path names a
-//! connection is carried to its end whoever stops to wait for it.
+//! connection is carried to its end, also when its caller stops waiting.
 //!
 //! The facts it obeys (answers, limits, the keep-alive race) were measured against
 //! Chartbrew 5.3.0; the crate `chartbrew-sandbox` replays them.
@@ -80,7 +80,7 @@ pub struct Client {
     transport: Transport,
 }
 
-/// The paths with names for their parts, as telemetry tells of them.
+/// The paths with names for their parts, as telemetry records them.
 const CONNECTIONS: &str = "/team/{team_id}/connections";
 const CONNECTION: &str = "/team/{team_id}/connections/{connection_id}";
 const FILES: &str = "/team/{team_id}/connections/{connection_id}/files";
@@ -110,7 +110,7 @@ impl Token {
         self.header.clone()
     }
 
-    /// Tells tokens apart without showing them.
+    /// Compares tokens without showing them.
     #[must_use]
     pub fn hash(&self, hasher: &impl std::hash::BuildHasher) -> u64 {
         hasher.hash_one(self.secret.expose_secret())
@@ -142,7 +142,7 @@ impl Client {
         })
     }
 
-    /// `POST /team/{team}/connections`, with a body made by [`types`]. `state` tells when the body
+    /// `POST /team/{team}/connections`, with a body made by [`types`]. `state` shows when the body
     /// is begun, and keeps it from being sent.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! Delivers an operation to Chartbrew: what may be repeated, what must not be, and what its caller
-//! is told.
+//! gets.
 //!
 //! Stands between the edge, which knows gRPC, and the client, which knows REST; it knows neither.
 //! [`effect`] has the table of what may be repeated, [`repeat`] the loop, [`create`] the protocol of
 //! a create, [`recovery`] the search for a row whose response was lost.
 //!
-//! An operation runs in a task of its own. Its caller waits for it until its deadline, and is told
-//! then how far it has come; the operation goes on where its outcome is still of use.
+//! An operation runs in a task of its own. Its caller waits for it until its deadline, and gets
+//! what is known then; the operation goes on where its outcome is still of use.
 //! [`Delivery::drain`] waits for these tasks.
 
 mod abandoned;
@@ -40,14 +40,14 @@ use tower::retry::budget::TpsBudget;
 use uuid::Uuid;
 
 use self::{
-    abandoned::Abandoned, breaker::Breaker, identical::Identical, lists::Lists,
+    abandoned::Abandoned, breaker::Breaker, identical::IdenticalCreates, lists::Lists,
     operation::CreateOperation, request_id::Store,
 };
 pub use self::{
     backoff::Backoff,
     breaker::{BreakerSettings, Circuit},
     deadline::Deadline,
-    error::{Error, SentBy, Unavailable},
+    error::{EndedBy, Error, SentBy, Unavailable},
 };
 use crate::{
     chartbrew::{
@@ -162,13 +162,13 @@ struct Shared {
     breaker: Breaker,
     in_flight: Arc<Semaphore>,
     store: Store,
-    identical: Arc<Identical>,
+    identical: Arc<IdenticalCreates>,
     lists: Lists,
     abandoned: Abandoned,
     operations: TaskTracker,
     /// The gateway is stopping: what nobody can ask for ends.
     stopping: CancellationToken,
-    /// The grace period is over: every caller is answered, and what can end does.
+    /// The grace period is over: every caller gets its status, and what can end does.
     grace_over: CancellationToken,
 }
 
@@ -238,19 +238,25 @@ impl Delivery {
         self.shared.store.watch_reachable()
     }
 
+    /// Whether a call can be repeated with its request id after this process has ended.
+    #[must_use]
+    pub fn ids_outlive_process(&self) -> bool {
+        self.shared.store.outlives_process()
+    }
+
     /// Ends with the grace period.
     #[must_use]
     pub fn grace_over(&self) -> CancellationToken {
         self.shared.grace_over.clone()
     }
 
-    /// The grace period is over: answers every call that is still open with what is known of it.
+    /// The grace period is over: every call that is still open ends with what is known of it.
     pub fn end_grace(&self) {
         self.shared.grace_over.cancel();
     }
 
     /// Waits for the work that goes on after its callers are gone, so that its outcome is kept.
-    /// Operations without a request id end: nobody can ask for theirs. What must not be cut off is
+    /// Operations without a request id that outlives the process end: nobody can ask for theirs. What must not be cut off is
     /// waited for also when the time is over. Stop the server first. Returns whether all work has
     /// ended in time.
     pub async fn drain(&self, until: Instant) -> bool {

@@ -1,7 +1,7 @@
 //! `chartbrew-gateway demo`: see it work within a minute, with nothing installed.
 //!
 //! An embedded Chartbrew and the gateway in one process, a real gRPC Create from one through the
-//! other, and then both go on serving for whoever wants to try a call of their own.
+//! other, and then both go on serving, so that you can try a call of your own.
 
 use std::{
     error::Error,

@@ -99,6 +99,9 @@ impl ConnectionService for Handlers {
         context.request_id = create.request_id;
         let caller = call.caller(token, self.settings.create_deadline);
         let delivered = self.delivery.create(caller, to_delivery(create)).await;
+        if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
+            (context.request_id, context.forgets_ids) = (None, true);
+        }
         call.record.delivered(delivered.origin);
         self.note_token(&delivered.result);
         let connection = delivered.result.map_err(|error| context.delivery(&error))?;
@@ -115,6 +118,7 @@ impl Handlers {
             record: &call.record,
             team_id: Some(team_id),
             request_id: None,
+            forgets_ids: false,
             own_token: self.settings.own_token.is_some(),
         }
     }

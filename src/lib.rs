@@ -1,28 +1,29 @@
-//! chartbrew-gateway: gRPC in, Chartbrew's REST API out, typed both ways: never a duplicate,
-//! never a lost outcome, never a leaked secret.
+//! chartbrew-gateway: gRPC in, Chartbrew's REST API out, typed in both directions.
 //!
-//! The modules, in the order in which a request meets them:
+//! A call comes in through [`grpc`]: its server accepts connections, its layers give the call an id,
+//! a deadline and a token, and its table of errors makes every status. [`convert`] turns the message
+//! into the REST types, or returns all that is wrong with it. [`delivery`] decides what may be sent
+//! again and what must not: it retries what had no effect, and looks for the connection when the
+//! response to its creation was lost. [`chartbrew`] is the REST client. The response takes the same
+//! way back.
+//!
+//! [`app`] builds these parts from the settings that [`config`] reads, and stops them in order when
+//! [`shutdown`] says so. [`telemetry`] has the log, the traces and the metrics; [`admin`] serves them
+//! to operators. [`proto`] is the code made from the contract.
+//!
+//! `docs/ARCHITECTURE.md` has the way of a request, the rules of delivery, who may import whom, and
+//! where to start for typical changes.
 #![forbid(unsafe_code)]
 
-pub mod config;
-
+pub mod admin;
 pub mod app;
-
-pub mod shutdown;
-
+pub mod chartbrew;
+pub mod config;
+pub mod convert;
+pub mod delivery;
 #[cfg(feature = "demo")]
 pub mod demo;
-
-pub mod proto;
-
 pub mod grpc;
-
-pub mod convert;
-
-pub mod delivery;
-
-pub mod chartbrew;
-
-pub mod admin;
-
+pub mod proto;
+pub mod shutdown;
 pub mod telemetry;

@@ -1,10 +1,10 @@
 //! What a failed call to Chartbrew says about the outcome.
 //!
-//! Three answers to one question, "was anything changed upstream?":
+//! Each error says whether anything was changed upstream:
 //!
 //! | variant | known | another attempt |
 //! |---|---|---|
-//! | [`Error::NotSent`] | nothing was read by anyone | safe, if a retry can mend it |
+//! | [`Error::NotSent`] | nothing was read by anyone | safe, if a retry can help |
 //! | [`Error::Rejected`] | Chartbrew answered that it did not do it | safe for some rejections |
 //! | [`Error::Unknown`] | it may have been done, now or later | only for calls that may be repeated |
 //!
@@ -41,7 +41,7 @@ pub enum NotSent {
     Tls,
     /// The request could not be built: a fault of the settings or of the gateway.
     Request,
-    /// Its caller was told that nothing was sent before the body was begun: see [`SendState`].
+    /// Its caller stopped waiting before the body was begun: see [`SendState`].
     ///
     /// [`SendState`]: super::SendState
     Withheld,
@@ -65,7 +65,7 @@ pub enum Unknown {
     StoreLost,
     /// Chartbrew itself failed and is done with the request: 500, 501 or 505 with its own marks.
     ServerError(u16),
-    /// A proxy answered, or whoever it was left no mark of Chartbrew's. The request may never have
+    /// A proxy responded, or something without the headers that Chartbrew sends. The request may never have
     /// arrived, may be done, or may still be worked on: 408 and 5xx.
     GatewayError(u16),
 }
@@ -73,7 +73,7 @@ pub enum Unknown {
 // === impl NotSent ===
 
 impl NotSent {
-    /// Whether trying again can mend it.
+    /// Whether trying again can help.
     #[must_use]
     pub fn is_transient(self) -> bool {
         match self {
@@ -153,7 +153,7 @@ impl Error {
         }
     }
 
-    /// Its class, as telemetry tells of it where no status tells more.
+    /// Its class, as telemetry records it where there is no status.
     pub(super) fn class(&self) -> &'static str {
         match self {
             Self::NotSent(NotSent::Dns) => "dns",

@@ -1,4 +1,4 @@
-//! How Chartbrew says no: a status and a body, read into values of our own.
+//! Refusals of Chartbrew's: a status and a body, read into values of our own.
 
 mod read;
 

@@ -8,7 +8,7 @@
 //! **A request whose path names a connection is never cut off.** Cut off before its response is
 //! complete, it ends the whole Chartbrew process (measured: Chartbrew 5.3.0 keeps the row in
 //! `req.connection`, which is Node's name for the socket, and Node calls the row's `destroy()`).
-//! Such a request runs in a task of its own; whoever drops the future that waits for it ends only
+//! Such a request runs in a task of its own; dropping the future that waits for it ends only
 //! the waiting. [`Transport::finish`] waits for these tasks.
 
 mod answer;

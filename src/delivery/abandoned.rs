@@ -34,7 +34,7 @@ impl Abandoned {
         }
     }
 
-    /// Counts an operation. If there are too many, the oldest is told to give up.
+    /// Counts an operation. If there are too many, the oldest must give up.
     pub(super) fn enter(&self) -> Member<'_> {
         let given_up = CancellationToken::new();
         let mut operations = self.operations();
@@ -61,7 +61,7 @@ impl Abandoned {
 // === impl Member ===
 
 impl Member<'_> {
-    /// Waits until the operation must make way for a newer one.
+    /// Waits until the operation must end because there are too many newer ones.
     pub(super) async fn given_up(&self) {
         self.given_up.cancelled().await;
     }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_makes_way() {
+    fn the_oldest_gives_up_first() {
         let all = Abandoned::new(2);
         let (first, second) = (all.enter(), all.enter());
         assert!(first.given_up().now_or_never().is_none());

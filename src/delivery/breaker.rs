@@ -68,7 +68,7 @@ enum State {
 pub(super) struct Pass<'a> {
     breaker: &'a Breaker,
     probe: bool,
-    told: bool,
+    is_reported: bool,
 }
 
 // === impl Breaker ===
@@ -116,7 +116,7 @@ impl Breaker {
         Ok(Pass {
             breaker: self,
             probe,
-            told: false,
+            is_reported: false,
         })
     }
 
@@ -189,20 +189,20 @@ impl Circuit {
 impl Pass<'_> {
     /// The server was reached.
     pub(super) fn succeeded(mut self) {
-        self.told = true;
+        self.is_reported = true;
         self.breaker.succeed();
     }
 
     /// The server was not reached, or said "not now".
     pub(super) fn failed(mut self, now: Instant) {
-        self.told = true;
+        self.is_reported = true;
         self.breaker.fail(now, self.probe);
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if self.probe && !self.told {
+        if self.probe && !self.is_reported {
             let mut state = self.breaker.state();
             if let State::Probing { since } = *state {
                 self.breaker.enter(&mut state, State::Open { until: since });

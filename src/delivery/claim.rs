@@ -1,7 +1,7 @@
 //! A claim on a request id, as an operation holds it.
 //!
-//! Whoever works for the id holds the claim, and it ends with the last of them: a request that goes
-//! on when its caller is gone keeps others from beginning a second one.
+//! All tasks that work for the id share the claim, and it ends with the last of them: a request that
+//! goes on when its caller has left keeps others from beginning a second one.
 
 use std::{
     sync::{

@@ -19,7 +19,7 @@ pub(super) struct Began {
     before: Duration,
 }
 
-/// Tells when something happened by the clock of the server, as its rows show it.
+/// The clock of the server, by which its rows show their times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerClock {
     now: Timestamp,
@@ -60,7 +60,7 @@ impl ServerClock {
         }
     }
 
-    /// The earliest time that a row can show which was made by a request that began then.
+    /// The earliest time that a row can show if its request began then.
     pub(super) fn earliest(self, began: Began) -> Timestamp {
         let ago = began.elapsed().saturating_add(CLOCK_SLACK);
         let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX);

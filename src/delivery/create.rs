@@ -1,8 +1,8 @@
 //! The protocol of a create: claim → send → response, or recovery → record → files.
 //!
 //! It runs in a task of its own, which no caller, deadline or shutdown drops in the middle of what
-//! must not be cut off. The caller only waits for it ([`Delivery::create`]). What the caller is told
-//! when it stops to wait is decided by [`Progress`].
+//! must not be cut off. The caller only waits for it ([`Delivery::create`]). What the caller gets
+//! when it stops waiting is decided by [`Progress`].
 //!
 //! [`Delivery::create`]: super::Delivery::create
 
@@ -19,7 +19,7 @@ use super::{
     claim::Claim,
     clock::Began,
     effect::{Effect, Failure},
-    identical::Place,
+    identical::Entry,
     operation::{CreateOperation, Found},
     progress::Progress,
     recovery::Sent,
@@ -54,14 +54,14 @@ impl CreateOperation {
     /// The protocol, from the first step to the last.
     pub(super) async fn run(self: Arc<Self>) -> Result<Found, Error> {
         let Some(identity) = &self.identity else {
-            let place = Arc::new(self.enter());
-            let (created, origin) = self.send(&place, None).await?;
+            let entry = Arc::new(self.enter());
+            let (created, origin) = self.send(&entry, None).await?;
             return Ok((self.upload(created, None).await?, origin));
         };
         let (claim, found) = match self.claim(identity).await? {
             Claimed::Unsent(claim) => {
-                let place = Arc::new(self.enter());
-                let found = self.send(&place, Some(&claim)).await;
+                let entry = Arc::new(self.enter());
+                let found = self.send(&entry, Some(&claim)).await;
                 if found
                     .as_ref()
                     .is_err_and(Error::proves_that_nothing_was_created)
@@ -71,9 +71,9 @@ impl CreateOperation {
                 (claim, found?)
             }
             Claimed::Lost(claim, began) => {
-                let place = self.enter();
+                let entry = self.enter();
                 let cause = Unknown::NoAnswer;
-                let found = self.recover(&place, Sent { began, cause }).await?;
+                let found = self.recover(&entry, Sent { began, cause }).await?;
                 (claim, found)
             }
             Claimed::Created(id, claim) => return self.replay(id, claim).await,
@@ -125,7 +125,7 @@ impl CreateOperation {
     /// Sends the request until its outcome is known, or recovers it.
     async fn send(
         self: &Arc<Self>,
-        place: &Arc<Place>,
+        entry: &Arc<Entry>,
         claim: Option<&Arc<Claim>>,
     ) -> Result<Found, Error> {
         let mut began = Began::now();
@@ -133,13 +133,13 @@ impl CreateOperation {
             // The last attempt's: those before it had no effect, and a wait may lie between.
             began = Began::now();
             let began = began;
-            let (operation, place, claim) = (self.clone(), place.clone(), claim.cloned());
-            async move { operation.attempt(&place, began, claim.as_deref()).await }
+            let (operation, entry, claim) = (self.clone(), entry.clone(), claim.cloned());
+            async move { operation.attempt(&entry, began, claim.as_deref()).await }
         });
         match sent.await {
             Ok(found) => Ok(found),
             Err(Failure::Request(chartbrew::Error::Unknown(cause))) => {
-                self.recover(place, Sent { began, cause }).await
+                self.recover(entry, Sent { began, cause }).await
             }
             Err(Failure::Request(error)) => Err(Error::of_request(error)),
             Err(Failure::Stop(error)) => Err(error),
@@ -149,7 +149,7 @@ impl CreateOperation {
     /// Sends the request once and waits for its response for as long as it may come.
     async fn attempt(
         &self,
-        place: &Place,
+        entry: &Entry,
         began: Began,
         claim: Option<&Claim>,
     ) -> Result<Found, Failure> {
@@ -161,13 +161,13 @@ impl CreateOperation {
             return Err(Failure::Stop(Error::too_late()));
         };
         self.caller.attempts.fetch_add(1, Ordering::Relaxed);
-        place.await_response(began);
-        let found = self.response(place, began, state).await;
+        entry.await_response(began);
+        let found = self.response(entry, began, state).await;
         match &found {
             Ok((row, _)) => self.progress.set(Progress::Created(row.id)),
             Err(chartbrew::Error::Unknown(_)) => self.progress.set(Progress::Sent),
             Err(_) => {
-                place.close();
+                entry.close();
                 self.progress.set(Progress::Nothing);
             }
         }
@@ -181,7 +181,7 @@ impl CreateOperation {
     /// lost host) never says so, and the row may be there.
     async fn response(
         &self,
-        place: &Place,
+        entry: &Entry,
         began: Began,
         state: SendState,
     ) -> Result<Found, chartbrew::Error> {
@@ -201,11 +201,11 @@ impl CreateOperation {
             Err(_) => tokio::select! {
                 biased;
                 answer = &mut response => answer,
-                found = self.find_unanswered(place, began, deadline) => return Ok(found),
+                found = self.find_unanswered(entry, began, deadline) => return Ok(found),
             },
         };
         let row = Box::new(answer?.body);
-        if self.assign(place, row.id).await {
+        if self.assign(entry, row.id).await {
             return Ok((row, Origin::Answered));
         }
         // The recovery of an identical create took it, whose own row is then the one that is left:
@@ -215,9 +215,9 @@ impl CreateOperation {
     }
 
     /// Looks for the row of a request whose response has not come. Ends only if it is found.
-    async fn find_unanswered(&self, place: &Place, began: Began, until: Instant) -> Found {
+    async fn find_unanswered(&self, entry: &Entry, began: Began, until: Instant) -> Found {
         let cause = Unknown::NoAnswer;
-        match self.search(place, Sent { began, cause }, until).await {
+        match self.search(entry, Sent { began, cause }, until).await {
             Ok(row) => {
                 tracing::info!("found a row whose response has not come");
                 telemetry::record(Event::Recovery(RecoveryResult::Found));
@@ -255,7 +255,7 @@ impl CreateOperation {
     /// Uploads the files, if there are any, one after the other, and returns the row as it is then.
     ///
     /// An upload that is cut off ends Chartbrew. So none is begun that cannot end in time, and one
-    /// that has begun is carried to its end, whoever leaves; the claim is held until then.
+    /// that has begun is carried to its end, also when the caller leaves; the claim is held until then.
     async fn upload(
         &self,
         created: Box<Connection>,
@@ -278,12 +278,13 @@ impl CreateOperation {
             .sum();
         self.check_time(all).map_err(not_uploaded)?;
         let mut row = created;
-        for file in self.create.files.iter() {
-            let uploaded = self.upload_one(connection_id, &file, claim.as_ref()).await;
+        let mut files = self.create.files.iter().peekable();
+        while let Some(file) = files.next() {
+            let is_last = files.peek().is_none();
+            let uploaded = self
+                .upload_one(connection_id, &file, is_last, claim.as_ref())
+                .await;
             row = Box::new(uploaded.map_err(|failure| not_uploaded(failure.into()))?);
-        }
-        if let Some(claim) = claim {
-            claim.created(connection_id, true).await;
         }
         Ok(row)
     }
@@ -292,6 +293,7 @@ impl CreateOperation {
         &self,
         id: i32,
         file: &File,
+        is_last: bool,
         claim: Option<&Arc<Claim>>,
     ) -> Result<Connection, Failure> {
         let (shared, team) = (&self.shared, self.create.team);
@@ -301,8 +303,12 @@ impl CreateOperation {
                 let (client, token) = (shared.client.clone(), self.caller.token.clone());
                 let (file, claim) = (file.clone(), claim.cloned());
                 let upload = shared.operations.spawn(telemetry::carry(async move {
-                    let _until_it_ends = claim;
-                    client.upload(&token, team, id, file).await
+                    let uploaded = client.upload(&token, team, id, file).await;
+                    // Noted here, since nobody may be left who waits for the upload.
+                    if let Some(claim) = claim.filter(|_| is_last && uploaded.is_ok()) {
+                        claim.created(id, true).await;
+                    }
+                    uploaded
                 }));
                 let no_answer = Err(chartbrew::Error::Unknown(Unknown::NoAnswer));
                 Ok(upload.await.unwrap_or(no_answer)?.body)

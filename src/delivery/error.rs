@@ -34,8 +34,8 @@ pub enum Error {
     OutcomeUnknown {
         /// Whose request it was.
         sent_by: SentBy,
-        /// The caller's deadline ended the wait.
-        deadline_passed: bool,
+        /// What ended the wait for it.
+        ended_by: EndedBy,
         /// It was sent so long ago that asking again will hardly tell more.
         long_ago: bool,
     },
@@ -92,8 +92,19 @@ pub enum Error {
 pub enum SentBy {
     /// This call.
     ThisCall,
-    /// An earlier call with the same request id, or one that is at it now.
+    /// An earlier call with the same request id, which may still be under way.
     EarlierCall,
+}
+
+/// What ended the wait for an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The caller's deadline.
+    Deadline,
+    /// The end of the gateway's grace period.
+    Shutdown,
+    /// The response was lost, and the connection was not found.
+    LostResponse,
 }
 
 /// When to come back, where nothing better is known.

@@ -1,4 +1,4 @@
-//! Tells creates apart that ask for the same connection.
+//! Keeps creates apart that ask for the same connection.
 //!
 //! Two creates of one team are *identical* if their bodies are, byte for byte. When the response
 //! to one is lost, the row of the other could be taken for its own. So this table knows
@@ -44,7 +44,7 @@ type Row = (i32, i32);
 
 /// The table.
 #[derive(Debug, Default)]
-pub(super) struct Identical {
+pub(super) struct IdenticalCreates {
     state: Mutex<State>,
     hasher: RandomState,
 }
@@ -83,10 +83,10 @@ struct Create {
     until: Option<Instant>,
 }
 
-/// The place of one create in the table, from its first attempt to its outcome.
+/// One create in the table, from its first attempt to its outcome.
 #[derive(Debug)]
-pub(super) struct Place {
-    table: Arc<Identical>,
+pub(super) struct Entry {
+    table: Arc<IdenticalCreates>,
     body: Body,
     owner: Key,
     /// It is kept if its outcome is still open at the end: it has a request id.
@@ -107,9 +107,9 @@ pub(super) enum Choice {
     },
 }
 
-// === impl Identical ===
+// === impl IdenticalCreates ===
 
-impl Identical {
+impl IdenticalCreates {
     /// Enters a create of this team with this body.
     pub(super) fn enter(
         self: &Arc<Self>,
@@ -117,8 +117,8 @@ impl Identical {
         body: &[u8],
         owner: &Key,
         is_kept: bool,
-    ) -> Place {
-        Place {
+    ) -> Entry {
+        Entry {
             body: (team, self.hasher.hash_one(body)),
             table: self.clone(),
             owner: owner.clone(),
@@ -182,9 +182,9 @@ impl Recent {
     }
 }
 
-// === impl Place ===
+// === impl Entry ===
 
-impl Place {
+impl Entry {
     /// The request is about to be sent: its response is awaited.
     pub(super) fn await_response(&self, began: Began) {
         self.open(began, true);
@@ -251,7 +251,7 @@ impl Place {
 
     /// Chooses among rows that have all that was sent and are nobody's, oldest first.
     ///
-    /// Identical creates may be given each other's rows: nothing tells them apart. So the oldest
+    /// Identical creates may get each other's rows: nothing distinguishes their rows. So the oldest
     /// row is this create's if none of the others can still be named by a response, or if there
     /// are as many rows as creates that can have made them.
     pub(super) fn choose(&self, rows: &[(i32, Option<Timestamp>)], clock: ServerClock) -> Choice {
@@ -281,9 +281,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    /// Whoever worked for the create has ended. What is still open stays so if it may be asked for
-    /// again.
+impl Drop for Entry {
+    /// The operation has ended. A create whose outcome is open stays in the table if it may be
+    /// repeated.
     fn drop(&mut self) {
         let mut state = self.table.state();
         let Some(creates) = state.bodies.get_mut(&self.body) else {
@@ -308,11 +308,11 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn table() -> Arc<Identical> {
+    fn table() -> Arc<IdenticalCreates> {
         Arc::default()
     }
 
-    fn enter(table: &Arc<Identical>, body: &[u8]) -> Place {
+    fn enter(table: &Arc<IdenticalCreates>, body: &[u8]) -> Entry {
         table.enter(1, body, &Key::unique(), false)
     }
 
@@ -348,12 +348,12 @@ mod tests {
             ours.response_lost(Began::now());
             let others: Vec<_> = (0..awaited + lost)
                 .map(|other| {
-                    let place = enter(&table, b"x");
+                    let entry = enter(&table, b"x");
                     match other < awaited {
-                        true => place.await_response(Began::now()),
-                        false => place.response_lost(Began::now()),
+                        true => entry.await_response(Began::now()),
+                        false => entry.response_lost(Began::now()),
                     }
-                    place
+                    entry
                 })
                 .collect();
             let different = enter(&table, b"y");
@@ -392,9 +392,9 @@ mod tests {
         unresolved.response_lost(Began::now());
         drop(unresolved);
         for body in [&b"x"[..], b"y"] {
-            let place = enter(&table, body);
-            place.await_response(Began::now());
-            assert!(place.assign(if body == b"x" { 1 } else { 2 }));
+            let entry = enter(&table, body);
+            entry.await_response(Began::now());
+            assert!(entry.assign(if body == b"x" { 1 } else { 2 }));
         }
         let again = table.enter(1, b"x", &id, true);
         assert!(!again.is_free(1) && !again.is_free(2));
@@ -414,10 +414,10 @@ mod tests {
     async fn nothing_is_kept_of_what_is_over() {
         let table = table();
         for n in 0..10_000 {
-            let place = table.enter(1, b"x", &Key::unique(), true);
-            place.await_response(Began::now());
-            assert!(place.assign(n));
-            drop(place);
+            let entry = table.enter(1, b"x", &Key::unique(), true);
+            entry.await_response(Began::now());
+            assert!(entry.assign(n));
+            drop(entry);
             tokio::time::advance(Duration::from_millis(10)).await;
         }
         let kept = table.enter(1, b"x", &Key::unique(), true);

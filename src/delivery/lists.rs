@@ -1,8 +1,8 @@
-//! One list for all who look at the same time.
+//! One request for the team's list, shared by all recoveries that need it at the same time.
 //!
 //! A restart of Chartbrew loses the answers to everything in flight at once. If each recovery read
 //! the team's list for itself, hundreds of lists would be read and held at the same time, by a
-//! server that works on one at a time. So whoever looks shares a list that was asked for after he
+//! server that works on one at a time. So recoveries share a list that was asked for after he
 //! began to look, with the same token, and only one of them asks.
 
 use std::{
@@ -18,11 +18,11 @@ use crate::chartbrew::{Answer, Client, Error, Token, types::ConnectionList};
 type Name = (i32, u64);
 type List = Arc<Answer<ConnectionList>>;
 
-/// The lists that are being looked at.
+/// The lists that are being read.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     by_name: SyncMutex<HashMap<Name, Arc<Latest>>>,
-    /// Tokens are told apart by a hash, which nobody can turn back.
+    /// Tokens are compared by a hash, from which no token can be computed.
     hasher: std::hash::RandomState,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Lists {
 struct Latest(Mutex<Option<(Instant, List)>>);
 
 /// One who looks. The list is kept as long as there is one.
-struct Place<'a> {
+struct Entry<'a> {
     lists: &'a Lists,
     name: Name,
     latest: Arc<Latest>,
@@ -47,12 +47,12 @@ impl Lists {
     ) -> Result<List, Error> {
         let now = Instant::now();
         let name = (team, token.hash(&self.hasher));
-        let place = Place {
+        let entry = Entry {
             lists: self,
             name,
             latest: self.lock().entry(name).or_default().clone(),
         };
-        place.latest.read(client, token, team, now).await
+        entry.latest.read(client, token, team, now).await
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Latest>>> {
@@ -61,7 +61,7 @@ impl Lists {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
         let mut lists = self.lists.lock();
         // The map's own and this one: nobody else looks.

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tower::retry::budget::Budget;
 
 use super::{
-    Caller, Create, Error, Origin, SentBy, Shared,
-    identical::Place,
+    Caller, Create, EndedBy, Error, Origin, SentBy, Shared,
+    identical::Entry,
     progress::{Progress, ProgressCell},
     request_id::{Identity, Key},
 };
@@ -78,9 +78,9 @@ impl CreateOperation {
         let deadline = self.caller.deadline.instant();
         let result = tokio::select! {
             biased;
-            result = work => result.unwrap_or_else(|_| Err(self.outcome_unknown(false, false))),
-            () = sleep_until(deadline) => Err(self.stop_waiting(true)),
-            () = self.shared.grace_over.cancelled() => Err(self.stop_waiting(false)),
+            result = work => result.unwrap_or_else(|_| Err(self.outcome_unknown(EndedBy::LostResponse, false))),
+            () = sleep_until(deadline) => Err(self.stop_waiting(EndedBy::Deadline)),
+            () = self.shared.grace_over.cancelled() => Err(self.stop_waiting(EndedBy::Shutdown)),
         };
         drop(waiting);
         result
@@ -95,7 +95,7 @@ impl CreateOperation {
         tokio::select! {
             biased;
             result = Box::pin(protocol) => result,
-            () = self.given_up(permit) => Err(self.outcome_unknown(false, false)),
+            () = self.given_up(permit) => Err(self.outcome_unknown(EndedBy::LostResponse, false)),
         }
     }
 
@@ -105,27 +105,29 @@ impl CreateOperation {
         self.caller_gone.cancelled().await;
         drop(permit);
         let settings = &self.shared.settings;
-        let nobody_can_ask = self.identity.is_none();
-        let limit = match nobody_can_ask {
-            true => settings.recovery_window,
-            false => settings.abandoned_after,
+        let has_id = self.identity.is_some();
+        let limit = match has_id {
+            true => settings.abandoned_after,
+            false => settings.recovery_window,
         };
+        // An id that this process keeps is of no use to anybody once the process has ended.
+        let is_kept = has_id && self.shared.store.outlives_process();
         let member = self.shared.abandoned.enter();
         tokio::select! {
             () = sleep(limit) => {}
             () = member.given_up() => {}
             () = self.shared.grace_over.cancelled() => {}
-            () = self.shared.stopping.cancelled(), if nobody_can_ask => {}
+            () = self.shared.stopping.cancelled(), if !is_kept => {}
         }
     }
 
-    /// What the caller is told that does not wait any longer.
-    fn stop_waiting(&self, deadline_passed: bool) -> Error {
+    /// What the caller gets when it stops waiting.
+    fn stop_waiting(&self, ended_by: EndedBy) -> Error {
         let cause = || Box::new(Error::StillUnderWay);
         match self.progress.stop() {
             Progress::Nothing | Progress::Withheld => Error::too_late(),
             Progress::Earlier | Progress::Sending(_) | Progress::Sent => {
-                self.outcome_unknown(deadline_passed, false)
+                self.outcome_unknown(ended_by, false)
             }
             Progress::Created(connection_id) => Error::NotReadable {
                 connection_id,
@@ -138,18 +140,18 @@ impl CreateOperation {
         }
     }
 
-    pub(super) fn outcome_unknown(&self, deadline_passed: bool, long_ago: bool) -> Error {
+    pub(super) fn outcome_unknown(&self, ended_by: EndedBy, long_ago: bool) -> Error {
         Error::OutcomeUnknown {
             sent_by: match self.progress.is_earlier() {
                 true => SentBy::EarlierCall,
                 false => SentBy::ThisCall,
             },
-            deadline_passed,
+            ended_by,
             long_ago,
         }
     }
 
-    pub(super) fn enter(&self) -> Place {
+    pub(super) fn enter(&self) -> Entry {
         let (team, body) = (self.create.team, self.create.body.json());
         let is_kept = self.identity.is_some();
         self.shared
@@ -159,7 +161,7 @@ impl CreateOperation {
 
     /// Notes that a connection is this create's, so that no recovery takes it for another's.
     /// `false` if it is another's already.
-    pub(super) async fn assign(&self, place: &Place, id: i32) -> bool {
+    pub(super) async fn assign(&self, entry: &Entry, id: i32) -> bool {
         let store = &self.shared.store;
         let assigned = store.assign(self.create.team, id, &self.owner).await;
         let is_free_elsewhere = assigned.unwrap_or_else(|error| {
@@ -169,14 +171,14 @@ impl CreateOperation {
             true
         });
         // Last, since it ends this create's place among those whose outcome is open.
-        is_free_elsewhere && place.assign(id)
+        is_free_elsewhere && entry.assign(id)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Self(operation) = self;
-        // With a request id the work goes on for whoever asks again. Without one, what was not sent
+        // With a request id the work goes on: the call may be repeated. Without one, what was not sent
         // yet is of no use to anybody.
         if operation.identity.is_none() {
             operation.progress.stop();

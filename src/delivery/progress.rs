@@ -1,4 +1,4 @@
-//! How far an operation has come, and with it what its caller is told when it stops to wait.
+//! How far an operation has come. It decides what the caller gets when it stops waiting.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,7 @@ pub(super) enum Progress {
     Created(i32),
     /// This connection exists, and its files are not all there.
     FilesMissing(i32),
-    /// The caller was told that nothing was sent. Nothing will be.
+    /// The caller got the response that nothing was sent. Nothing will be.
     Withheld,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct ProgressCell(Mutex<Progress>);
 // === impl ProgressCell ===
 
 impl ProgressCell {
-    /// The next step. Of no effect once the caller was told that nothing was sent.
+    /// The next step. Of no effect once the caller got the response that nothing was sent.
     pub(super) fn set(&self, next: Progress) {
         let mut progress = self.lock();
         if !matches!(*progress, Progress::Withheld) {
@@ -50,7 +50,7 @@ impl ProgressCell {
         Some(state)
     }
 
-    /// The caller stops to wait. If nothing was sent until now, nothing will be.
+    /// The caller stops waiting. If nothing was sent until now, nothing will be.
     pub(super) fn stop(&self) -> Progress {
         let mut progress = self.lock();
         let nothing_sent = match &*progress {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_told_that_nothing_was_sent_can_rely_on_it() {
+    fn nothing_is_sent_after_the_caller_heard_so() {
         let cell = ProgressCell::default();
         let state = cell.begin_sending().unwrap();
         assert!(matches!(cell.stop(), Progress::Withheld));

@@ -7,7 +7,7 @@
 //!   need not agree;
 //! - is not another create's.
 //!
-//! Which of them is this create's is chosen by [`Place::choose`]. The chosen one is read by itself,
+//! Which of them is this create's is chosen by [`Entry::choose`]. The chosen one is read by itself,
 //! since a list shows neither password nor schema, and must equal the request in these too. None may
 //! mean that the server is still at it: look again, with growing pauses, until the window ends. A
 //! server that is done with the request needs two looks.
@@ -21,9 +21,9 @@ use std::{collections::HashMap, future::Future, pin::Pin, time::Duration};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Error, Origin,
+    EndedBy, Error, Origin,
     clock::{Began, ServerClock},
-    identical::{Choice, Place},
+    identical::{Choice, Entry},
     operation::{CreateOperation, Found},
 };
 use crate::{
@@ -73,7 +73,7 @@ type RowRead = Pin<Box<dyn Future<Output = Result<Answer<Connection>, chartbrew:
 /// One search, and what its looks have learned of rows.
 struct Search<'a> {
     operation: &'a CreateOperation,
-    place: &'a Place,
+    entry: &'a Entry,
     sent: Sent,
     /// Rows that were read: `None` is another create's for certain.
     read: HashMap<i32, Option<Box<Connection>>>,
@@ -83,10 +83,10 @@ struct Search<'a> {
 
 impl CreateOperation {
     /// Finds out what became of a request whose response was lost.
-    pub(super) async fn recover(&self, place: &Place, sent: Sent) -> Result<Found, Error> {
+    pub(super) async fn recover(&self, entry: &Entry, sent: Sent) -> Result<Found, Error> {
         let window = self.shared.settings.recovery_window;
-        place.response_lost(sent.began);
-        let search = self.search(place, sent, Instant::now() + window).await;
+        entry.response_lost(sent.began);
+        let search = self.search(entry, sent, Instant::now() + window).await;
         let result = search.as_ref().err();
         let result = result.copied().unwrap_or(RecoveryResult::Found);
         tracing::info!(cause = %sent.cause, %result, "looked for the row of a lost response");
@@ -105,9 +105,9 @@ impl CreateOperation {
                 Error::UpstreamError { status }
             }
             (RecoveryResult::NotFound | RecoveryResult::Settled, _) => {
-                self.outcome_unknown(false, self.is_long_ago(sent))
+                self.outcome_unknown(EndedBy::LostResponse, self.is_long_ago(sent))
             }
-            _ => self.outcome_unknown(false, false),
+            _ => self.outcome_unknown(EndedBy::LostResponse, false),
         })
     }
 
@@ -115,13 +115,13 @@ impl CreateOperation {
     /// why there is none.
     pub(super) async fn search(
         &self,
-        place: &Place,
+        entry: &Entry,
         sent: Sent,
         until: Instant,
     ) -> Result<Box<Connection>, RecoveryResult> {
         let mut search = Search {
             operation: self,
-            place,
+            entry,
             sent,
             read: HashMap::new(),
             reading: None,
@@ -216,7 +216,7 @@ impl Search<'_> {
             let mut free = Vec::new();
             for row in candidates {
                 let is_another = matches!(self.read.get(&row.id), Some(None));
-                if is_another || !self.place.is_free(row.id) {
+                if is_another || !self.entry.is_free(row.id) {
                     continue;
                 }
                 let operation = self.operation;
@@ -227,7 +227,7 @@ impl Search<'_> {
                     Err(_) => return Look::Failed(None),
                 }
             }
-            let (chosen, is_ours) = match self.place.choose(&free, clock) {
+            let (chosen, is_ours) = match self.entry.choose(&free, clock) {
                 Choice::Take(id) => (id, true),
                 Choice::Wait => return Look::None,
                 Choice::Ambiguous { surplus } => {
@@ -249,7 +249,7 @@ impl Search<'_> {
             let Some(row) = read.filter(|_| is_ours) else {
                 continue;
             };
-            if self.operation.assign(self.place, row.id).await {
+            if self.operation.assign(self.entry, row.id).await {
                 return Look::Found(row);
             }
             // Another create was quicker, and the row is no longer free.

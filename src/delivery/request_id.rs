@@ -1,6 +1,6 @@
 //! request_id: the same id for the same team creates at most one connection.
 //!
-//! A claim is taken before anything is sent and kept in a [`Store`]. What it holds: who is at it,
+//! A claim is taken before anything is sent and kept in a [`Store`]. What it holds: who works for it,
 //! whether the request may have been sent, and in the end the id of the connection. Never a
 //! token, never a secret: the request is held as a hash keyed with the request id, and the id
 //! itself is stored only as part of a hash, so that what the store holds cannot be searched for
@@ -70,7 +70,7 @@ pub enum Next {
         /// How long ago it was sent.
         sent: Duration,
     },
-    /// Another call is at it.
+    /// Another call works for it.
     Wait {
         /// The connection, if it is there already and only its files are missing.
         created: Option<i32>,
@@ -130,6 +130,12 @@ impl StoreSettings {
 // === impl Store ===
 
 impl Store {
+    /// Whether what is kept outlives this process.
+    #[must_use]
+    pub fn outlives_process(&self) -> bool {
+        matches!(self, Self::Redis(_))
+    }
+
     /// Opens the store for the connections of one Chartbrew. Does not wait for it to be reached.
     ///
     /// # Errors
@@ -217,7 +223,7 @@ impl Store {
     }
 
     /// Waits for a claim that somebody else holds to change. Returns at once if nobody holds it,
-    /// or if the store cannot be asked: the next claim tells.
+    /// or if the store cannot be reached: the next claim shows which.
     pub async fn changed(&self, key: &Key) {
         match self {
             Self::Memory(store) => store.changed(key).await,

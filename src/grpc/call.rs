@@ -81,7 +81,7 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
 
 impl Drop for CallEnd {
     fn drop(&mut self) {
-        // A response without a code was not taken to its end: the caller hung up.
+        // A response without a code was not read to its end: the caller has left.
         let code = self.code.unwrap_or(Code::Cancelled);
         self.call.end(Ended {
             code: code.into(),

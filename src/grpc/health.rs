@@ -1,4 +1,4 @@
-//! Whether the gateway can serve: one handle that everybody reports to, told to callers by
+//! Whether the gateway can serve: one handle that all parts report to, served as
 //! `grpc.health.v1`.
 
 use std::{sync::Arc, time::Duration};
@@ -8,8 +8,8 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::proto::connection_service_server;
 
-/// How long a rejection of the gateway's own token counts. It may have been mended since, and only
-/// a call can tell.
+/// How long a rejection of the gateway's own token counts. It may have been corrected since, and only
+/// a call can show that.
 const TOKEN_REJECTED_FOR: Duration = Duration::from_secs(60);
 
 /// What keeps the gateway from serving, and what its callers will notice.
@@ -79,6 +79,12 @@ impl Health {
         self.change(|condition| condition.stopping = true);
     }
 
+    /// Whether the gateway is stopping.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.condition.borrow().stopping
+    }
+
     /// Chartbrew rejected the gateway's own token. Forgotten after a minute.
     ///
     /// # Panics
@@ -118,7 +124,7 @@ impl Health {
         })
     }
 
-    /// Tells callers of the health service about every change. Ends with the last handle.
+    /// Reports every change to the health service. Ends with the last handle.
     pub(super) async fn report_to(self, reporter: HealthReporter) {
         let mut condition = self.watch();
         loop {

@@ -102,7 +102,7 @@ impl Server {
     }
 
     /// Serves until the signal and a while longer, then takes no new calls and lets those under way
-    /// finish, for as long as the grace period lasts; calls that are open then are told what is
+    /// finish, for as long as the grace period lasts; calls that are open then end with what is
     /// known of them. Returns when the grace period ends, and whether all calls ended before.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> (Instant, bool) {
         let Self {

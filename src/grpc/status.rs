@@ -28,7 +28,7 @@ use super::{
 use crate::{
     chartbrew::{FieldError, NotSent, Problem, Rejection, Unknown},
     convert::{self, Violations},
-    delivery::{self, SentBy, Unavailable},
+    delivery::{self, EndedBy, SentBy, Unavailable},
 };
 
 /// When to come back after the gateway itself was too busy.
@@ -43,8 +43,10 @@ pub(super) struct Context<'a> {
     pub(super) record: &'a CallRecord,
     /// The team it was about, if that is known.
     pub(super) team_id: Option<i32>,
-    /// The caller's id for the creation.
+    /// The caller's id for the creation, if the call can be repeated with it.
     pub(super) request_id: Option<uuid::Uuid>,
+    /// The gateway is stopping, and forgets request ids.
+    pub(super) forgets_ids: bool,
     /// The gateway uses a token of its own.
     pub(super) own_token: bool,
 }
@@ -58,6 +60,7 @@ impl<'a> Context<'a> {
             record,
             team_id: None,
             request_id: None,
+            forgets_ids: false,
             own_token: false,
         }
     }
@@ -91,7 +94,7 @@ impl<'a> Context<'a> {
         self.status(row)
     }
 
-    /// Chartbrew, or the way to it, failed.
+    /// Chartbrew, or the connection to it, failed.
     pub(super) fn delivery(&self, error: &delivery::Error) -> Status {
         let mut row = self.delivery_row(error);
         // With a request id, repeating is safe; without, only if nothing can have been created.
@@ -99,7 +102,7 @@ impl<'a> Context<'a> {
         self.status(row)
     }
 
-    /// A handler panicked. What it had sent by then is not known.
+    /// A handler panicked. What it had sent is not known.
     pub(super) fn panicked(&self) -> Status {
         let mut row = Row::new(
             Code::Internal,
@@ -180,8 +183,8 @@ impl<'a> Context<'a> {
             Overloaded => Row::new(Code::ResourceExhausted, "OVERLOADED",
                 "the gateway has as many calls under way as it may have; nothing was sent")
                 .retry_in(OVERLOADED_RETRY),
-            OutcomeUnknown { sent_by, deadline_passed, long_ago } =>
-                self.unknown_row(*sent_by, *deadline_passed, *long_ago),
+            OutcomeUnknown { sent_by, ended_by, long_ago } =>
+                self.unknown_row(*sent_by, *ended_by, *long_ago),
             UpstreamError { status } => Row::new(Code::Internal, "UPSTREAM_ERROR",
                 format!("Chartbrew answered HTTP {status} and nothing was found to be created"))
                 .upstream(*status).warn(),
@@ -247,17 +250,18 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn unknown_row(&self, sent_by: SentBy, deadline_passed: bool, long_ago: bool) -> Row {
-        let (code, why) = match deadline_passed {
-            true => (Code::DeadlineExceeded, "the deadline passed"),
-            false => (Code::Unknown, "the response was lost"),
+    fn unknown_row(&self, sent_by: SentBy, ended_by: EndedBy, long_ago: bool) -> Row {
+        let (code, why) = match ended_by {
+            EndedBy::Deadline => (Code::DeadlineExceeded, "the deadline passed"),
+            EndedBy::Shutdown => (Code::Unknown, "the gateway stopped"),
+            EndedBy::LostResponse => (Code::Unknown, "the response was lost"),
         };
         let what = match sent_by {
             SentBy::ThisCall => {
                 format!("the request was sent and {why} before its outcome was known")
             }
             SentBy::EarlierCall => format!(
-                "an earlier call with this request_id has sent the request, or is at it, and {why} \
+                "an earlier call with this request_id has sent the request, or is doing so, and {why} \
                  before its outcome was known"
             ),
         };
@@ -267,6 +271,10 @@ impl<'a> Context<'a> {
                  for it in the team's connections, then use a new request_id"
             }
             Some(_) => "repeat the call with the same request_id and request to learn the outcome",
+            None if self.forgets_ids => {
+                "look for it in the team's connections before creating it again: the gateway is \
+                 stopping and forgets request_ids"
+            }
             None => {
                 "look for it in the team's connections before creating it again; a request_id \
                  would have made repeating safe"
@@ -274,8 +282,11 @@ impl<'a> Context<'a> {
         };
         let message = format!("{what}: the connection may exist or come to exist; {next}");
         let row = Row::new(code, "OUTCOME_UNKNOWN", message).with("team_id", self.team());
-        // A caller alone can make its deadline short.
-        let row = if deadline_passed { row } else { row.warn() };
+        let row = match ended_by {
+            // A caller alone can make its deadline short.
+            EndedBy::Deadline => row,
+            EndedBy::Shutdown | EndedBy::LostResponse => row.warn(),
+        };
         match self.request_id {
             Some(id) if long_ago => row.with("request_id", id),
             Some(id) => row.with("request_id", id).retry_in(UNKNOWN_RETRY),

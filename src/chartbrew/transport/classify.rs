@@ -7,7 +7,7 @@ use crate::chartbrew::{Error, NotSent, Unknown};
 
 /// `NotSent` only where it is proven; everything else may have been read by somebody.
 ///
-/// `sending` is known of a request whose body tells when it is begun: without a byte of it, nobody
+/// `sending` is known of a request whose body notes when it is begun: without a byte of it, nobody
 /// can have acted on the request.
 pub(super) fn classify(error: &reqwest::Error, sending: Option<&SendState>) -> Error {
     if caused_by::<Withheld>(error).is_some() {

@@ -1,4 +1,4 @@
-//! Whether a request is sent: decided once, whoever asks first.
+//! Whether a request is sent: decided once, by the first of sender and caller.
 
 use std::{
     pin::Pin,

@@ -1,4 +1,4 @@
-//! What tells a holder at work from a dead one, where others cannot see whether it lives.
+//! A lease: a holder renews it while it works, so that others can see when its process has died.
 
 use std::future::Future;
 

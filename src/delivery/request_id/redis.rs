@@ -2,7 +2,7 @@
 //!
 //! Every change is one script, so that no two gateways make half of one each, and goes by the
 //! server's clock, so that theirs need not agree. A gateway that dies cannot give its claims up:
-//! each is held on a lease that its holder renews while at work ([`Lease`]), and is free, or to be
+//! each is held on a lease that its holder renews while it works ([`Lease`]), and is free, or to be
 //! recovered, once that has lapsed. A holder whose lease lapsed while it was alive after all, and
 //! whose claim another has taken since, is refused when it is about to send.
 //!
@@ -44,7 +44,7 @@ const LOG_PAUSE: Duration = Duration::from_secs(10);
 pub struct RedisStore {
     records: Records,
     owner: Script,
-    /// A hash that tells the connections of several Chartbrews apart.
+    /// A hash of the upstream: several Chartbrews have connections with the same id.
     upstream: String,
     reachable: watch::Receiver<bool>,
     last_logged: Mutex<Option<Instant>>,

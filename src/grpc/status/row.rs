@@ -120,7 +120,7 @@ impl Row {
         self
     }
 
-    /// Makes the status, with as many violations as its trailers have room for.
+    /// Makes the status, with as many violations as fit into its trailers.
     pub(super) fn into_status(mut self, call_id: &str) -> Status {
         self.message = cut(self.message, MAX_MESSAGE);
         let mut status = self.status(call_id);

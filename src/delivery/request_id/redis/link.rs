@@ -1,4 +1,4 @@
-//! The way to the server: one connection for all operations, replaced when it is dead.
+//! The connection to Redis: one connection for all operations, replaced when it is dead.
 
 use std::{
     error::Error as StdError,
@@ -43,7 +43,7 @@ impl Link {
             // Another part of the process may have chosen a provider: that one serves too.
             drop(rustls::crypto::ring::default_provider().install_default());
         }
-        let client = Client::open(info).map_err(|error| told(&error))?;
+        let client = Client::open(info).map_err(|error| store_error(&error))?;
         let times = settings.times();
         let manager = Mutex::new(connect(&client, times)?);
         Ok(Self {
@@ -120,7 +120,7 @@ impl Link {
 
 /// Pings, reports every change, and replaces a connection that does not answer.
 pub(super) async fn watch_over(link: Link, reachable: watch::Sender<bool>) {
-    // So that the first result is told whatever it is.
+    // So that the first result is reported whatever it is.
     let mut before = None;
     loop {
         let result = link.ping().await;
@@ -145,9 +145,10 @@ fn connect(client: &Client, times: Times) -> Result<ConnectionManager, StoreErro
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(times.operation))
         .set_connection_timeout(Some(times.connect))
-        // An operation that fails is told so at once; the next one connects again.
+        // An operation fails at once when the connection is lost; the next one connects again.
         .set_number_of_retries(0);
-    ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(|error| told(&error))
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+        .map_err(|error| store_error(&error))
 }
 
 async fn within<T>(
@@ -155,7 +156,7 @@ async fn within<T>(
     work: impl Future<Output = RedisResult<T>>,
 ) -> Result<T, StoreError> {
     match timeout(limit, work).await {
-        Ok(result) => result.map_err(|error| told(&error)),
+        Ok(result) => result.map_err(|error| store_error(&error)),
         Err(_) => Err(StoreError::Unavailable(format!(
             "no answer within {} ms",
             limit.as_millis()
@@ -163,8 +164,8 @@ async fn within<T>(
     }
 }
 
-/// What is told of a failure: its kind. Its own text may hold addresses and arguments.
-fn told(error: &RedisError) -> StoreError {
+/// A failure as callers and the log see it: its kind. Its own text may hold addresses and arguments.
+fn store_error(error: &RedisError) -> StoreError {
     let is_word = |code: &&str| code.len() <= 32 && code.bytes().all(|b| b.is_ascii_uppercase());
     match error.code().filter(is_word) {
         Some(code) => StoreError::Unavailable(format!("it answered {code}")),
@@ -177,7 +178,7 @@ fn told(error: &RedisError) -> StoreError {
 
 /// How a connection failed: `connection refused`, or what is wrong with the certificate.
 fn of_the_connection(error: &RedisError) -> Option<String> {
-    // The cause is told as the pointer that shares it, and says nothing of its own cause.
+    // The cause is behind a shared pointer that shows no cause of its own.
     let shared = error
         .source()?
         .downcast_ref::<Arc<dyn StdError + Send + Sync>>();

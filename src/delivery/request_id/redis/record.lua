@@ -43,7 +43,7 @@ local function lost()
   return {'lost', 0, 0}
 end
 
--- Whether somebody is at it. Whose lease has lapsed is taken for dead.
+-- Whether the record has a holder. A holder whose lease has lapsed counts as gone.
 local function is_held()
   local lease = get('lease')
   return get('holder') and lease and tonumber(lease) > now
