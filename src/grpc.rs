@@ -100,7 +100,7 @@ impl ConnectionService for Handlers {
         let caller = call.caller(token, self.settings.create_deadline);
         let delivered = self.delivery.create(caller, to_delivery(create)).await;
         if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
-            (context.request_id, context.forgets_ids) = (None, true);
+            context.forgets_ids = context.request_id.take().is_some();
         }
         call.record.delivered(delivered.origin);
         self.note_token(&delivered.result);
