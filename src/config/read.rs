@@ -458,6 +458,43 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_duration_that_no_clock_can_hold_is_a_mistake() {
+        let flags = [
+            ("--connect-timeout", "GATEWAY_CONNECT_TIMEOUT"),
+            ("--idle-timeout", "GATEWAY_IDLE_TIMEOUT"),
+            ("--create-deadline", "GATEWAY_CREATE_DEADLINE"),
+            ("--handshake-timeout", "GATEWAY_HANDSHAKE_TIMEOUT"),
+            ("--message-timeout", "GATEWAY_MESSAGE_TIMEOUT"),
+            ("--shutdown-delay", "GATEWAY_SHUTDOWN_DELAY"),
+            ("--shutdown-grace", "GATEWAY_SHUTDOWN_GRACE"),
+            ("--backoff", "GATEWAY_BACKOFF"),
+            ("--backoff-max", "GATEWAY_BACKOFF_MAX"),
+            ("--circuit-probe", "GATEWAY_CIRCUIT_PROBE"),
+            ("--recovery-window", "GATEWAY_RECOVERY_WINDOW"),
+            ("--abandoned-after", "GATEWAY_ABANDONED_AFTER"),
+        ];
+        let too_long = [
+            "8761h",
+            "9223372036854775807s",
+            "9223372036854775808s",
+            "18446744073709551615s",
+            "2562047788015215h",
+            "99999999999999999999h",
+            "-1s",
+        ];
+        for text in too_long {
+            let flags = flags.map(|(flag, variable)| (format!("{flag}={text}"), variable));
+            let given: Vec<_> = flags.iter().map(|(flag, _)| flag.as_str()).collect();
+            let mistakes = read(&given).unwrap_err();
+            for (flag, variable) in &flags {
+                let is_named = mistakes.lines().any(|line| line.starts_with(variable));
+                assert!(is_named, "{flag}: {mistakes}");
+            }
+        }
+        assert!(read(&["--abandoned-after=8760h"]).is_ok());
+    }
+
+    #[test]
     fn a_token_of_its_own_keeps_it_on_loopback() {
         let token = "--chartbrew-token=marker";
         assert!(read(&[token, "--listen=127.0.0.1:1"]).is_ok());

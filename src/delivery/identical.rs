@@ -437,4 +437,20 @@ mod tests {
         assert!(state.bodies.is_empty() && state.kept.is_empty());
         assert!(state.recent.newer.is_empty() && state.recent.older.is_empty());
     }
+
+    #[tokio::test]
+    async fn creates_without_ids_leave_nothing_however_they_end() {
+        let table = table();
+        for n in 0..1_000 {
+            let [created, lost, refused, _unsent] = [(); 4].map(|()| enter(&table, b"x"));
+            for sent in [&created, &lost, &refused] {
+                sent.await_response(Began::now());
+            }
+            lost.response_lost(Began::now());
+            refused.close();
+            assert!(created.assign(n));
+        }
+        let state = table.state();
+        assert!(state.bodies.is_empty() && state.kept.is_empty());
+    }
 }

@@ -139,3 +139,30 @@ impl Health {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rejected_token_counts_for_a_minute_and_an_outage_never() {
+        let health = Health::default();
+        let condition = health.watch();
+        let is_ready = || condition.borrow().is_ready();
+        health.set_circuit_open(true);
+        health.set_store_unreachable(true);
+        assert!(is_ready());
+        assert_eq!(condition.borrow().problems().len(), 2);
+
+        health.token_rejected();
+        tokio::time::sleep(TOKEN_REJECTED_FOR - Duration::from_secs(1)).await;
+        assert!(!is_ready());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(is_ready());
+
+        health.token_rejected();
+        health.set_stopping();
+        tokio::time::sleep(TOKEN_REJECTED_FOR * 2).await;
+        assert!(!is_ready(), "it is stopping");
+    }
+}

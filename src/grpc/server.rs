@@ -278,3 +278,6 @@ async fn drain(
     drop(timeout(LINGER, closing).await);
     in_time
 }
+
+#[cfg(test)]
+mod tests;
