@@ -305,7 +305,7 @@ async fn work_for_a_caller_that_left_is_finished_before_the_end() {
     sandbox.script([Fault::create().hold_before_storing(&gate)]);
     let mut gateway = gateway(&sandbox.url()).start().await;
     let mut request = authorized(with_id("left"));
-    request.set_timeout(Duration::from_millis(300));
+    request.set_timeout(Duration::from_secs(2));
     let failed = failure(gateway.client.clone().create(request).await);
     assert_eq!(
         (failed.code, &*failed.reason),
@@ -344,7 +344,7 @@ async fn an_attempt_that_nobody_can_ask_for_does_not_hold_up_the_end() {
     sandbox.script([Fault::create().silent()]);
     let mut gateway = gateway(&sandbox.url()).start().await;
     let mut request = authorized(minimal("silent"));
-    request.set_timeout(Duration::from_millis(200));
+    request.set_timeout(Duration::from_secs(2));
     failure(gateway.client.clone().create(request).await);
     gateway.stop();
     assert!(gateway.stopped().await);
