@@ -13,7 +13,11 @@ use chartbrew_gateway::{
     },
 };
 use chartbrew_sandbox::{self as sandbox, Fault, Gate, Handle, Sandbox};
-use tokio::runtime::Runtime;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    sync::watch,
+};
 use tonic::{
     Code, Request, Response, Status,
     metadata::MetadataValue,
@@ -105,6 +109,43 @@ impl Drop for Gateway {
     }
 }
 
+/// A way to the server that can be cut.
+struct Way {
+    url: String,
+    is_cut: watch::Sender<bool>,
+}
+
+impl Way {
+    async fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let server = server.url().replace("redis://", "");
+        let is_cut = watch::Sender::new(false);
+        let cut = is_cut.subscribe();
+        tokio::spawn(async move {
+            while let Ok((mut peer, _)) = listener.accept().await {
+                let (mut cut, server) = (cut.clone(), server.clone());
+                tokio::spawn(async move {
+                    let pass = async {
+                        let mut server = TcpStream::connect(server).await?;
+                        tokio::io::copy_bidirectional(&mut peer, &mut server).await
+                    };
+                    tokio::select! {
+                        biased;
+                        cut = cut.wait_for(|is_cut| *is_cut) => drop(cut),
+                        passed = pass => drop(passed),
+                    }
+                });
+            }
+        });
+        Self { url, is_cut }
+    }
+
+    fn settings(&self) -> RedisSettings {
+        RedisSettings::parse(&self.url).unwrap()
+    }
+}
+
 async fn sandbox() -> Handle {
     let sandbox = Sandbox::bind(sandbox::Settings::default()).await.unwrap();
     let handle = sandbox.handle();
@@ -188,6 +229,31 @@ async fn what_a_crashed_gateway_sent_is_recovered_by_another() {
     let again = second.create(request_id).await.unwrap();
     assert_eq!(outcome(&again), Some("replayed"));
     assert_eq!(id(&again), id(&found));
+}
+
+#[tokio::test]
+async fn what_was_created_during_an_outage_of_the_store_is_kept_after_it() {
+    if !wanted() {
+        return;
+    }
+    let (server, sandbox) = (Server::start(), sandbox().await);
+    let way = Way::to(&server).await;
+    let first = Gateway::start(&sandbox, way.settings()).await;
+    let second = Gateway::start(&sandbox, server.settings()).await;
+    let gate = Gate::new();
+    sandbox.script([Fault::create().hold_after_storing(&gate)]);
+    let request_id = Some(Uuid::new_v4());
+    let calling = tokio::spawn(first.create(request_id));
+    gate.reached().await;
+    way.is_cut.send_replace(true);
+    gate.open();
+    let created = calling.await.unwrap().unwrap();
+    way.is_cut.send_replace(false);
+    // Not "recovered": the other gateway does not have to look for it.
+    let again = second.create(request_id).await.unwrap();
+    assert_eq!(outcome(&again), Some("replayed"));
+    assert_eq!(id(&again), id(&created));
+    assert_eq!(sandbox.rows(1).len(), 1);
 }
 
 /// Twins that two gateways send: while the answer to one is on its way, the other, whose request
