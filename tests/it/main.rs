@@ -9,6 +9,8 @@ mod contract;
 mod convert;
 mod create;
 mod delivery;
+mod durations;
+mod edge;
 mod errors;
 mod fuzz;
 mod house;

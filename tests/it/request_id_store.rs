@@ -1,9 +1,17 @@
 //! The store of request ids in this process keeps what stores promise. `tests/redis.rs` says the
 //! same of the other one.
 
-use chartbrew_gateway::delivery::request_id::{MemoryStore, RETENTION, Store};
+use chartbrew_gateway::delivery::request_id::{MemoryStore, RETENTION, Store, StoreSettings};
+use tonic::Code;
 
-use crate::store_suite::{Stage, test_all_promises};
+use crate::{
+    store_suite::{Stage, test_all_promises},
+    support::{
+        gateway::{failure, gateway, sandbox, with_id},
+        raw::nobody,
+        time::soon,
+    },
+};
 
 struct InMemory(Store);
 
@@ -27,6 +35,28 @@ test_all_promises!(tokio::test(start_paused = true), InMemory, true);
 async fn a_store_in_this_process_is_always_reachable() {
     let store = Store::Memory(MemoryStore::default());
     assert!(*store.watch_reachable().borrow());
+}
+
+#[tokio::test]
+async fn without_the_store_nothing_is_said_of_what_an_earlier_call_created() {
+    let sandbox = sandbox().await;
+    let store = nobody().await.replace("http:", "redis:");
+    let gateway = gateway(&sandbox.url())
+        .with(|settings| settings.request_id_store = StoreSettings::parse(&store).unwrap())
+        .start()
+        .await;
+    let failed = failure(soon(gateway.create(with_id("m"))).await);
+    let got = (failed.code, &*failed.reason);
+    assert_eq!(got, (Code::Unavailable, "REQUEST_ID_STORE_UNAVAILABLE"));
+    let message = failed.status.message();
+    assert!(!message.contains("nothing was created"), "{message}");
+    assert!(message.contains("may have created"), "{message}");
+    assert!(
+        message.contains("repeat it with the same request_id"),
+        "{message}"
+    );
+    assert!(failed.has_retry_info());
+    assert!(sandbox.requests().is_empty());
 }
 
 #[test]

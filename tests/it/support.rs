@@ -4,3 +4,5 @@ pub(crate) mod collector;
 pub(crate) mod gateway;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod time;
+pub(crate) mod wire;

@@ -2,5 +2,7 @@
 
 mod admin;
 mod collectors;
+mod levels;
 mod metrics;
+mod readiness;
 mod traces;

@@ -3,10 +3,16 @@
 use chartbrew_gateway::admin;
 use chartbrew_sandbox::{Fault, Gate};
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 use crate::support::{
     gateway::{authorized, gateway, minimal, sandbox},
     process::{Process, ask},
     raw::nobody,
+    time::{hastened, soon},
 };
 
 #[tokio::test]
@@ -111,4 +117,47 @@ async fn the_logs_filter_can_be_changed_while_it_runs() {
     sandbox.script([Fault::create().not_forwarded()]);
     gateway.create(authorized(minimal("b"))).await.unwrap();
     gateway.line("retrying").await;
+}
+
+/// As many connections as the port takes, each with a request whose body does not come.
+async fn stalled_puts(admin: std::net::SocketAddr, host: &str) -> Vec<TcpStream> {
+    const CONNECTIONS: usize = 64;
+    let head = format!("PUT /log HTTP/1.1\r\nhost: {host}\r\ncontent-length: 10\r\n\r\n");
+    let mut streams = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    streams
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_blocks_nobody() {
+    let gateway = gateway(&nobody().await)
+        .with(|settings| {
+            settings.admin = Some(admin::Settings {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                remote_log: false,
+            });
+        })
+        .start()
+        .await;
+    let admin = gateway.admin.unwrap();
+    let is_alive = async || ask(admin, "GET", "/livez", "", "").await.status;
+
+    // Whoever has no right is told so before the body is read, and keeps no connection.
+    let mut refused = stalled_puts(admin, "rebound.example").await;
+    for stream in &mut refused {
+        let mut answer = [0; 12];
+        soon(stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 403");
+    }
+    assert_eq!(soon(is_alive()).await, 200);
+
+    // Whoever has is waited for, but not for ever.
+    let allowed = stalled_puts(admin, &admin.to_string()).await;
+    let step = std::time::Duration::from_secs(5);
+    assert_eq!(hastened(step, is_alive()).await, 200);
+    drop((refused, allowed));
 }
