@@ -1,0 +1,87 @@
+//! Creates side by side: none is held up, or blinded, by another that hangs.
+
+use std::{sync::Arc, time::Duration};
+
+use chartbrew_gateway::proto::CreateRequest;
+use tokio::{io::AsyncReadExt, sync::Notify};
+use tonic::Code;
+
+use super::{Fault, Gate, Told, call, told};
+use crate::support::{
+    gateway::{authorized, failure, gateway, minimal, sandbox, trailer, with_id},
+    raw::Raw,
+    time::soon,
+};
+
+fn at(host: &str) -> CreateRequest {
+    let mut message = with_id("same name");
+    message.connection.as_mut().unwrap().host = Some(host.to_owned());
+    message
+}
+
+#[tokio::test]
+async fn an_identical_create_is_not_held_up_by_one_that_hangs() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).start().await;
+    sandbox.script([Fault::create().silent()]);
+    let hasty = Duration::from_secs(2);
+    assert_eq!(call(&gateway, at("h"), hasty).await, Told::Unknown);
+    for _ in 0..2 {
+        let answer = soon(gateway.create(at("h"))).await.unwrap();
+        assert_eq!(trailer(answer.metadata(), "x-outcome"), None);
+        assert_eq!(trailer(answer.metadata(), "x-upstream-attempts"), Some("1"));
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_hangs_blinds_no_search_for_another() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).start().await;
+    let gate = Gate::new();
+    sandbox.script([
+        Fault::create().hold_before_storing(&gate),
+        Fault::create().drop_after_storing(),
+    ]);
+    let mut client = gateway.client.clone();
+    let slow = tokio::spawn(async move { client.create(authorized(at("slow"))).await });
+    soon(gate.reached()).await;
+    let found = soon(gateway.create(at("lost"))).await.unwrap();
+    assert_eq!(trailer(found.metadata(), "x-outcome"), Some("recovered"));
+    gate.open();
+    let slow = soon(slow).await.unwrap();
+    assert!(matches!(told(&slow), Told::Created(2)), "{slow:?}");
+}
+
+#[tokio::test]
+async fn a_caller_is_told_that_its_request_was_sent_only_if_it_was() {
+    // It takes connections and does not shake hands.
+    let connected = Arc::new(Notify::new());
+    let upstream = Raw::start({
+        let connected = connected.clone();
+        move |mut peer, _| {
+            let connected = connected.clone();
+            async move {
+                peer.0.read_u8().await.unwrap();
+                connected.notify_one();
+                std::future::pending().await
+            }
+        }
+    })
+    .await;
+    let gateway = gateway(&upstream.url.replace("http:", "https:"))
+        .with(|settings| settings.chartbrew.connect_timeout = Duration::from_secs(3600))
+        .start()
+        .await;
+    for message in [minimal("m"), with_id("m")] {
+        let mut request = authorized(message);
+        request.set_timeout(Duration::from_secs(2));
+        let failed = failure(soon(gateway.client.clone().create(request)).await);
+        let got = (failed.code, &*failed.reason);
+        assert_eq!(got, (Code::Unavailable, "UPSTREAM_UNAVAILABLE"));
+        let message = failed.status.message();
+        assert!(message.contains("nothing was created"), "{message}");
+        assert!(failed.has_retry_info());
+        // It was on its way.
+        soon(connected.notified()).await;
+    }
+}
