@@ -7,11 +7,17 @@ use chartbrew_gateway::{
     proto::{ConnectionFiles, CreateRequest},
 };
 
-use super::{Fault, Handle};
+use tonic::Code;
+
+use super::{Fault, Handle, Told, told};
 use crate::support::{
     gateway::{Gateway, authorized, failure, gateway, minimal, sandbox, trailer, with_id},
+    raw::closes_when_idle,
     time::soon,
 };
+
+/// Sequential creates before an upstream that closes idle connections at random moments.
+const RACES: usize = 10_000;
 
 /// A request that a call makes after its create, and that may be sent again.
 #[derive(Clone, Copy, Debug)]
@@ -140,4 +146,109 @@ async fn a_connection_that_ends_without_a_response_closes_no_circuit() {
         trailer(failed.status.metadata(), "x-upstream-attempts"),
         Some("0")
     );
+}
+
+#[tokio::test]
+async fn a_replay_reads_the_row_and_says_so() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).start().await;
+    let request = with_id("m");
+    let first = gateway.create(request.clone()).await.unwrap();
+    let again = gateway.create(request.clone()).await.unwrap();
+    assert_eq!(trailer(first.metadata(), "x-outcome"), None);
+    assert_eq!(trailer(again.metadata(), "x-outcome"), Some("replayed"));
+    assert_eq!(trailer(again.metadata(), "x-upstream-attempts"), Some("0"));
+    assert_eq!(told(&Ok(first)), told(&Ok(again)));
+    // The same id in another team is another creation.
+    let elsewhere = CreateRequest {
+        team_id: 2,
+        ..request
+    };
+    assert!(matches!(
+        told(&gateway.create(elsewhere).await),
+        Told::NotCreated(_)
+    ));
+    assert_eq!(sandbox.rows(1).len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_request_id_may_be_tried_again() {
+    let sandbox = sandbox().await;
+    sandbox.script([
+        Fault::create().status(401),
+        Fault::create().not_forwarded().times(3),
+    ]);
+    let gateway = gateway(&sandbox.url()).start().await;
+    let request = with_id("m");
+    for _ in 0..2 {
+        assert!(matches!(
+            told(&gateway.create(request.clone()).await),
+            Told::NotCreated(_)
+        ));
+    }
+    assert!(matches!(
+        told(&gateway.create(request).await),
+        Told::Created(_)
+    ));
+    assert_eq!(sandbox.rows(1).len(), 1);
+}
+
+#[tokio::test]
+async fn a_retry_waits_as_long_as_it_was_asked_to() {
+    let sandbox = sandbox().await;
+    sandbox.script([Fault::create().status(429).header("retry-after", "1")]);
+    let gateway = gateway(&sandbox.url()).start().await;
+    let began = tokio::time::Instant::now();
+    let answer = gateway.create(minimal("m")).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert_eq!(trailer(answer.metadata(), "x-upstream-attempts"), Some("2"));
+}
+
+#[tokio::test]
+async fn callers_that_retry_by_themselves_earn_no_retries() {
+    let sandbox = sandbox().await;
+    sandbox.script([Fault::create().not_forwarded().forever()]);
+    let gateway = gateway(&sandbox.url())
+        .with(|s| {
+            s.delivery.retries_per_second = 1;
+            s.delivery.retry_ratio = 1.0;
+            s.delivery.breaker.failures = 1_000;
+        })
+        .start()
+        .await;
+    let attempts = async |retry: bool| {
+        let mut sum = 0;
+        for _ in 0..30 {
+            let mut request = authorized(minimal("m"));
+            if retry {
+                request
+                    .metadata_mut()
+                    .insert("grpc-previous-rpc-attempts", "1".parse().unwrap());
+            }
+            let status = gateway.client.clone().create(request).await.unwrap_err();
+            assert_eq!(status.code(), Code::Unavailable);
+            let count = trailer(status.metadata(), "x-upstream-attempts").unwrap();
+            sum += count.parse::<usize>().unwrap();
+        }
+        sum
+    };
+    // A reserve of ten a second's worth for ten seconds, then nothing more is earned.
+    let retried = attempts(true).await;
+    assert!(retried <= 30 + 10, "{retried}");
+    let fresh = attempts(false).await;
+    assert!(fresh >= 30 + 29, "{fresh}");
+}
+
+/// hyper issue 2136: a request written onto a connection that the server is just closing. Creates
+/// never take a connection that has been idle, so the race cannot be lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_closes_idle_connections_at_any_moment_costs_nothing() {
+    let sandbox = sandbox().await;
+    let fickle = closes_when_idle(sandbox.addr()).await;
+    let gateway = gateway(&fickle.url).start().await;
+    for n in 0..RACES {
+        let answer = gateway.create(minimal(&n.to_string())).await;
+        assert!(matches!(told(&answer), Told::Created(_)), "{n}: {answer:?}");
+    }
+    assert_eq!(sandbox.rows(1).len(), RACES);
 }

@@ -19,6 +19,25 @@ fn at(host: &str) -> CreateRequest {
     message
 }
 
+/// A create that hangs holds up no other with another body, whatever its name.
+#[tokio::test]
+async fn a_create_that_hangs_holds_up_no_other_of_its_name() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).start().await;
+    let named = |host: &str| {
+        let mut message = with_id("same name");
+        message.connection.as_mut().unwrap().host = Some(host.to_owned());
+        message
+    };
+    sandbox.script([Fault::create().silent()]);
+    let hanging = call(&gateway, named("wrong"), Duration::from_millis(500)).await;
+    assert_eq!(hanging, Told::Unknown);
+    for host in ["right", "also right"] {
+        let told = call(&gateway, named(host), Duration::from_secs(5)).await;
+        assert!(matches!(told, Told::Created(_)), "{told:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_identical_create_is_not_held_up_by_one_that_hangs() {
     let sandbox = sandbox().await;
