@@ -7,11 +7,11 @@ use crate::{
     admin::{self, Admin, Readiness},
     chartbrew::{self, Client, InvalidClient},
     delivery::{
-        self, Circuit, Delivery,
+        self, Delivery,
         request_id::{Store, StoreError, StoreSettings},
     },
     grpc::{self, Health, Server},
-    telemetry::{self, Event},
+    telemetry::{self, CircuitState, Event},
 };
 
 /// The settings of all parts.
@@ -158,7 +158,7 @@ async fn bind_admin(settings: admin::Settings, health: &Health) -> Result<Admin,
 async fn report_circuit(delivery: Delivery, health: Health) {
     let mut circuit = delivery.watch_circuit();
     loop {
-        health.set_circuit_open(*circuit.borrow_and_update() != Circuit::Closed);
+        health.set_circuit_open(*circuit.borrow_and_update() != CircuitState::Closed);
         if circuit.changed().await.is_err() {
             return;
         }

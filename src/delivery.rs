@@ -45,7 +45,7 @@ use self::{
 };
 pub use self::{
     backoff::Backoff,
-    breaker::{BreakerSettings, Circuit},
+    breaker::BreakerSettings,
     deadline::Deadline,
     error::{EndedBy, Error, SentBy, Unavailable},
 };
@@ -54,7 +54,7 @@ use crate::{
         Client, Token,
         types::{Connection, CreateBody, Files},
     },
-    telemetry::InFlight,
+    telemetry::{CircuitState, InFlight},
 };
 
 /// The rules' numbers.
@@ -228,7 +228,7 @@ impl Delivery {
 
     /// Where the circuit to Chartbrew stands, as it changes.
     #[must_use]
-    pub fn watch_circuit(&self) -> tokio::sync::watch::Receiver<Circuit> {
+    pub fn watch_circuit(&self) -> tokio::sync::watch::Receiver<CircuitState> {
         self.shared.breaker.watch()
     }
 

@@ -15,6 +15,7 @@ mod attempt;
 mod call;
 mod event;
 mod exposition;
+mod labels;
 pub mod logs;
 mod metrics;
 mod otlp;
@@ -36,14 +37,14 @@ use self::exposition::{Family, Kind};
 pub use self::{
     attempt::Attempt,
     call::{Call, Ended, Method, TraceIds},
-    event::{CircuitState, Event, InFlight, RecoveryResult, RetryCause, record},
+    event::{Event, InFlight, record},
     exposition::Exposition,
+    labels::{CircuitState, RecoveryResult, RetryCause, Signal},
     logs::{Format, InvalidFilter, Logs},
     otlp::InvalidExport,
     scope::{carry, resent},
     settings::{
-        DEFAULT_SERVICE_NAME, Export, Invalid, Protocol, Root, Sampling, Settings, Signal,
-        parse_resource,
+        DEFAULT_SERVICE_NAME, Export, Invalid, Protocol, Root, Sampling, Settings, parse_resource,
     },
 };
 

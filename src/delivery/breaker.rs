@@ -29,17 +29,6 @@ impl Default for BreakerSettings {
     }
 }
 
-/// Where the circuit stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Circuit {
-    /// Calls go through.
-    Closed,
-    /// Calls fail at once.
-    Open,
-    /// One call is under way to find out.
-    Probing,
-}
-
 /// The circuit is open. Try again after this long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CircuitOpen {
@@ -52,7 +41,7 @@ pub(super) struct CircuitOpen {
 pub(super) struct Breaker {
     settings: BreakerSettings,
     state: Mutex<State>,
-    circuit: watch::Sender<Circuit>,
+    circuit: watch::Sender<CircuitState>,
 }
 
 #[derive(Debug)]
@@ -81,13 +70,13 @@ impl Breaker {
         Self {
             settings,
             state: Mutex::new(State::Closed { failures: 0 }),
-            circuit: watch::Sender::new(Circuit::Closed),
+            circuit: watch::Sender::new(CircuitState::Closed),
         }
     }
 
     /// Where the circuit stands, as it changes.
     #[must_use]
-    pub(super) fn watch(&self) -> watch::Receiver<Circuit> {
+    pub(super) fn watch(&self) -> watch::Receiver<CircuitState> {
         self.circuit.subscribe()
     }
 
@@ -148,7 +137,7 @@ impl Breaker {
             .send_if_modified(|known| std::mem::replace(known, circuit) != circuit);
         if changed {
             tracing::info!(?circuit, "circuit to Chartbrew");
-            telemetry::record(Event::Circuit(circuit.for_telemetry()));
+            telemetry::record(Event::Circuit(circuit));
         }
     }
 
@@ -163,23 +152,11 @@ impl Breaker {
 // === impl State ===
 
 impl State {
-    fn circuit(&self) -> Circuit {
+    fn circuit(&self) -> CircuitState {
         match self {
-            Self::Closed { .. } => Circuit::Closed,
-            Self::Open { .. } => Circuit::Open,
-            Self::Probing { .. } => Circuit::Probing,
-        }
-    }
-}
-
-// === impl Circuit ===
-
-impl Circuit {
-    fn for_telemetry(self) -> CircuitState {
-        match self {
-            Self::Closed => CircuitState::Closed,
-            Self::Open => CircuitState::Open,
-            Self::Probing => CircuitState::Probing,
+            Self::Closed { .. } => CircuitState::Closed,
+            Self::Open { .. } => CircuitState::Open,
+            Self::Probing { .. } => CircuitState::Probing,
         }
     }
 }
@@ -233,7 +210,7 @@ mod tests {
         for _ in 0..3 {
             breaker.pass(at).unwrap().failed(at);
         }
-        assert_eq!(*breaker.watch().borrow(), Circuit::Open);
+        assert_eq!(*breaker.watch().borrow(), CircuitState::Open);
         breaker
     }
 
@@ -245,7 +222,7 @@ mod tests {
             breaker.pass(now).unwrap().failed(now);
             breaker.pass(now).unwrap().succeeded();
         }
-        assert_eq!(*breaker.watch().borrow(), Circuit::Closed);
+        assert_eq!(*breaker.watch().borrow(), CircuitState::Closed);
     }
 
     #[tokio::test(start_paused = true)]
@@ -262,14 +239,14 @@ mod tests {
         let breaker = opened(now);
         let later = now + SETTINGS.probe_after;
         let probe = breaker.pass(later).unwrap();
-        assert_eq!(*breaker.watch().borrow(), Circuit::Probing);
+        assert_eq!(*breaker.watch().borrow(), CircuitState::Probing);
         assert!(breaker.pass(later).is_err());
         probe.failed(later);
-        assert_eq!(*breaker.watch().borrow(), Circuit::Open);
+        assert_eq!(*breaker.watch().borrow(), CircuitState::Open);
 
         let later = later + SETTINGS.probe_after;
         breaker.pass(later).unwrap().succeeded();
-        assert_eq!(*breaker.watch().borrow(), Circuit::Closed);
+        assert_eq!(*breaker.watch().borrow(), CircuitState::Closed);
         assert!(breaker.pass(later).is_ok());
     }
 
@@ -293,6 +270,6 @@ mod tests {
         let later = now + SETTINGS.probe_after;
         let _probe = breaker.pass(later).unwrap();
         straggler.failed(later);
-        assert_eq!(*breaker.watch().borrow(), Circuit::Probing);
+        assert_eq!(*breaker.watch().borrow(), CircuitState::Probing);
     }
 }

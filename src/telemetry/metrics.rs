@@ -18,15 +18,14 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{
     Resource,
-    metrics::{ManualReader, PeriodicReader, SdkMeterProvider, data::ResourceMetrics, reader},
+    metrics::{
+        ManualReader, PeriodicReader, SdkMeterProvider, data::ResourceMetrics,
+        exporter::PushMetricExporter, reader,
+    },
 };
 
 use self::scraped::Scraped;
-use super::{
-    event::{CircuitState, Label, RecoveryResult, RetryCause},
-    otlp::Watched,
-    settings::Signal,
-};
+use super::labels::{CircuitState, Label, RecoveryResult, RetryCause, Signal};
 
 /// The conventions' buckets in seconds, and on to 120: a create may take that long.
 const SECONDS: [f64; 18] = [
@@ -87,9 +86,9 @@ pub(super) struct RequestEnded<'a> {
 }
 
 /// Sets the instruments up. Once a process.
-pub(super) fn start(
+pub(super) fn start<E: PushMetricExporter>(
     resource: Resource,
-    push: Option<PeriodicReader<Watched<opentelemetry_otlp::MetricExporter>>>,
+    push: Option<PeriodicReader<E>>,
 ) -> SdkMeterProvider {
     let reader = Arc::new(ManualReader::builder().build());
     let mut provider = SdkMeterProvider::builder()
@@ -219,8 +218,7 @@ pub(super) fn connection_refused() {
 
 pub(super) fn export_failed(signal: Signal) {
     if let Some(metrics) = metrics() {
-        let signal = KeyValue::new("signal", signal.to_string());
-        metrics.export_failures.add(1, &[signal]);
+        metrics.export_failures.add(1, &[label("signal", signal)]);
     }
 }
 

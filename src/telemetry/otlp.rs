@@ -25,8 +25,9 @@ use opentelemetry_sdk::{
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
+    labels::Signal,
     metrics,
-    settings::{Export, Protocol, Signal},
+    settings::{Export, Protocol},
 };
 
 /// How long a failure that goes on is not told of again.

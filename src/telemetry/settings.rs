@@ -6,6 +6,8 @@ use opentelemetry_sdk::trace::Sampler;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use super::labels::Signal;
+
 /// The name that the gateway goes by where nobody has given it one.
 pub const DEFAULT_SERVICE_NAME: &str = "chartbrew-gateway";
 
@@ -46,15 +48,6 @@ pub enum Protocol {
     Grpc,
     /// Protobuf over HTTP.
     Http,
-}
-
-/// What is sent to a collector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Metrics.
-    Metrics,
 }
 
 /// Which traces are sent.
@@ -158,32 +151,12 @@ impl Export {
         }
         if let (Protocol::Http, Some(signal)) = (protocol, common_to) {
             let base = endpoint.path().trim_end_matches('/').to_owned();
-            endpoint.set_path(&format!("{base}{}", signal.path()));
+            endpoint.set_path(&format!("{base}/v1/{signal}"));
         }
         Ok(Self {
             endpoint,
             protocol,
             timeout,
-        })
-    }
-}
-
-// === impl Signal ===
-
-impl Signal {
-    fn path(self) -> &'static str {
-        match self {
-            Self::Traces => "/v1/traces",
-            Self::Metrics => "/v1/metrics",
-        }
-    }
-}
-
-impl std::fmt::Display for Signal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Traces => "traces",
-            Self::Metrics => "metrics",
         })
     }
 }

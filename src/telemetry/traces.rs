@@ -19,10 +19,10 @@ use opentelemetry::{
 use opentelemetry_sdk::{
     Resource,
     propagation::TraceContextPropagator,
-    trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider},
+    trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider, SpanExporter},
 };
 
-use super::{otlp::Watched, settings::Sampling};
+use super::settings::Sampling;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
@@ -30,7 +30,7 @@ static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 pub(super) fn start(
     resource: Resource,
     sampling: Sampling,
-    exporter: Watched<opentelemetry_otlp::SpanExporter>,
+    exporter: impl SpanExporter + 'static,
 ) -> SdkTracerProvider {
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)

@@ -1,0 +1,174 @@
+//! The labels of metrics whose values are a closed set. Events of spans have the same values.
+
+use std::fmt;
+
+/// Why a request is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryCause {
+    /// There was no connection.
+    NotSent,
+    /// 429.
+    RateLimited,
+    /// 503 and its like.
+    Unavailable,
+    /// No response, to a request that is safe to repeat.
+    NoAnswer,
+}
+
+/// The result of a search for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveryResult {
+    /// It exists.
+    Found,
+    /// It does not exist.
+    NotFound,
+    /// More than one connection matches.
+    Ambiguous,
+    /// It does not exist, and the server has finished with the request.
+    Settled,
+    /// The team's list could not be read, or not to its end.
+    ListUnavailable,
+    /// What responds is not Chartbrew.
+    NotTheApi,
+}
+
+/// The state of the circuit to Chartbrew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Calls go through.
+    Closed,
+    /// Calls fail at once.
+    Open,
+    /// One call goes through, to find out whether Chartbrew can be reached.
+    Probing,
+}
+
+/// What is sent to a collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Metrics.
+    Metrics,
+}
+
+/// A label whose values are a closed set.
+pub(super) trait Label: Copy + 'static {
+    /// All values.
+    const ALL: &'static [Self];
+
+    /// The value as text.
+    fn name(self) -> &'static str;
+}
+
+// === impl Label ===
+
+impl Label for RetryCause {
+    const ALL: &'static [Self] = &[
+        Self::NotSent,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::NoAnswer,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::NoAnswer => "no_answer",
+        }
+    }
+}
+
+impl Label for RecoveryResult {
+    const ALL: &'static [Self] = &[
+        Self::Found,
+        Self::NotFound,
+        Self::Ambiguous,
+        Self::Settled,
+        Self::ListUnavailable,
+        Self::NotTheApi,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::NotFound => "not_found",
+            Self::Ambiguous => "ambiguous",
+            Self::Settled => "settled",
+            Self::ListUnavailable => "list_unavailable",
+            Self::NotTheApi => "not_the_api",
+        }
+    }
+}
+
+impl Label for CircuitState {
+    const ALL: &'static [Self] = &[Self::Closed, Self::Open, Self::Probing];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Probing => "probing",
+        }
+    }
+}
+
+impl Label for Signal {
+    const ALL: &'static [Self] = &[Self::Traces, Self::Metrics];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+impl fmt::Display for RecoveryResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values that the documents name for a label of a metric.
+    fn documented(metric: &str) -> Vec<&'static str> {
+        let row = include_str!("../../docs/telemetry.md")
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{metric}`")))
+            .unwrap();
+        // The last cell: the label and its values, each between two backticks.
+        let labels = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap();
+        labels.split('`').skip(3).step_by(2).collect()
+    }
+
+    fn named<L: Label + Copy>() -> Vec<&'static str> {
+        L::ALL.iter().map(|value| value.name()).collect()
+    }
+
+    #[test]
+    fn every_value_of_a_label_is_documented_and_no_other() {
+        let all = [
+            ("chartbrew_gateway_retries_total", named::<RetryCause>()),
+            (
+                "chartbrew_gateway_recoveries_total",
+                named::<RecoveryResult>(),
+            ),
+            ("chartbrew_gateway_circuit_state", named::<CircuitState>()),
+        ];
+        for (metric, values) in all {
+            assert_eq!(documented(metric), values, "{metric}");
+        }
+    }
+}
