@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /livez` | 200 as long as the process answers at all |
 //! | `GET /readyz` | 200, or 503 if no calls should be sent here; with all that is wrong, a line each |
-//! | `GET /metrics` | all metrics, as Prometheus text or OpenMetrics, by `Accept` |
+//! | `GET /metrics` | all metrics in Prometheus' text format |
 //! | `GET /version` | name and version, as JSON |
 //! | `GET /log` | the log's filter |
 //! | `PUT /log` | changes it to the body; from this machine only, unless a setting allows all |
@@ -18,7 +18,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, StatusCode,
-        header::{ACCEPT, CONTENT_TYPE, HOST},
+        header::{CONTENT_TYPE, HOST},
     },
     response::{IntoResponse, Response},
     routing::get,
@@ -35,7 +35,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::telemetry::{self, Exposition, logs};
+use crate::telemetry::{self, logs};
 
 /// Connections at once. A scraper or a probe needs one.
 const MAX_CONNECTIONS: usize = 64;
@@ -195,10 +195,14 @@ async fn ready(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn metrics(headers: HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    let how = Exposition::accepted(accept);
-    ([(CONTENT_TYPE, how.content_type())], telemetry::scrape(how)).into_response()
+async fn metrics() -> Response {
+    match telemetry::scrape() {
+        Ok(text) => ([(CONTENT_TYPE, telemetry::SCRAPE_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "scrape failed");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 async fn version() -> Response {

@@ -14,17 +14,15 @@
 mod attempt;
 mod call;
 mod event;
-mod exposition;
 mod labels;
 pub mod logs;
 mod metrics;
 mod otlp;
-mod process;
 mod scope;
 mod settings;
 mod traces;
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::{
@@ -33,12 +31,10 @@ use opentelemetry_sdk::{
     trace::SdkTracerProvider,
 };
 
-use self::exposition::{Family, Kind};
 pub use self::{
     attempt::Attempt,
     call::{Call, Ended, Method, TraceIds},
     event::{Event, InFlight, record},
-    exposition::Exposition,
     labels::{CircuitState, RecoveryResult, RetryCause, Signal},
     logs::{Format, InvalidFilter, Logs},
     otlp::InvalidExport,
@@ -51,8 +47,13 @@ pub use self::{
 /// What may be spent on the last delivery when the process ends.
 const FLUSH: Duration = Duration::from_secs(2);
 
-/// `service.name`, for the scrape.
-static SERVICE: OnceLock<String> = OnceLock::new();
+/// The `Content-Type` of a scrape: Prometheus' text format, 0.0.4.
+pub const SCRAPE_FORMAT: &str = prometheus::TEXT_FORMAT;
+
+/// The metrics cannot be written as text.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics cannot be written as text: {0}")]
+pub struct ScrapeError(#[from] prometheus::Error);
 
 /// Telemetry at work.
 #[derive(Debug)]
@@ -72,17 +73,16 @@ pub fn start(settings: &Settings) -> Result<Guard, InvalidExport> {
         push_metrics,
         traces,
         sampler,
-        service_name,
+        service_name: _,
         resource: _,
     } = settings;
     let resource = resource(settings);
-    drop(SERVICE.set(service_name.clone()));
     let metrics = match (measured, push_metrics) {
         (false, None) => None,
         (_, push) => {
             let push = push.as_ref().map(otlp::metrics).transpose()?;
             let push = push.map(|exporter| PeriodicReader::builder(exporter).build());
-            Some(metrics::start(resource.clone(), push))
+            Some(metrics::start(resource.clone(), push)?)
         }
     };
     let traces = match traces {
@@ -107,21 +107,13 @@ fn resource(settings: &Settings) -> Resource {
         .build()
 }
 
-/// All metrics as text. Only what the kernel says of the process if nothing else is measured.
-#[must_use]
-pub fn scrape(how: Exposition) -> String {
-    let mut families = process::families();
-    if let Some(all) = metrics::collect() {
-        families.extend(exposition::families(&all));
-    }
-    let name = SERVICE.get().map_or(DEFAULT_SERVICE_NAME, String::as_str);
-    let about = [
-        ("service_name", name),
-        ("service_version", env!("CARGO_PKG_VERSION")),
-    ];
-    let info = Family::single("target_info", Kind::Gauge, "", "What is scraped.", 1.0);
-    families.push(info.labelled(&about));
-    how.write(families)
+/// All metrics in the format [`SCRAPE_FORMAT`]; only those of the process if nothing else is
+/// measured.
+///
+/// # Errors
+/// If a metric cannot be written as text.
+pub fn scrape() -> Result<String, ScrapeError> {
+    Ok(metrics::scrape()?)
 }
 
 // === impl Guard ===

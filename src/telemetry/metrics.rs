@@ -1,61 +1,62 @@
 //! Metrics: every name, unit and label, in one place.
 //!
-//! One set of OpenTelemetry instruments feeds both ways out, the scrape of the admin port and the
-//! push to a collector, so that they cannot tell different stories. Labels are bounded: what a
-//! caller or Chartbrew can choose (team, user, host, message, an unknown method's name) is in
-//! none. Recording takes types, not text.
+//! The same OpenTelemetry instruments are read by both exporters, the Prometheus one behind
+//! `/metrics` and the OTLP one, so that the two cannot differ. The number of series is bounded: no
+//! label holds what a caller or Chartbrew can choose (team, user, host, message, an unknown
+//! method's name).
 //!
 //! The names follow the semantic conventions (1.45, where RPC became stable); they are written
 //! out, since the crate that lists them is still at a version with other names.
 
-mod scraped;
-
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Gauge, Histogram, MeterProvider, UpDownCounter},
+    metrics::{Counter, Gauge, Histogram, Meter, MeterProvider, UpDownCounter},
 };
 use opentelemetry_sdk::{
     Resource,
-    metrics::{
-        ManualReader, PeriodicReader, SdkMeterProvider, data::ResourceMetrics,
-        exporter::PushMetricExporter, reader,
-    },
+    error::OTelSdkError,
+    metrics::{PeriodicReader, SdkMeterProvider, exporter::PushMetricExporter},
 };
+use prometheus::TextEncoder;
 
-use self::scraped::Scraped;
 use super::labels::{CircuitState, Label, RecoveryResult, RetryCause, Signal};
 
-/// The conventions' buckets in seconds, and on to 120: a create may take that long.
+/// Bounds of the buckets in seconds: those of the conventions, and up to 120, since a create may
+/// take that long.
 const SECONDS: [f64; 18] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 30.0,
     60.0, 120.0,
 ];
 
-/// Reasons that alerts are made on: their series are there from the start, since the first
-/// increase of a series that was not there is none to Prometheus.
+/// Reasons that alerts use. Their series exist from the start: Prometheus sees no increase where a
+/// series appears with the value 1.
 const ALERTED_REASONS: [&str; 3] = ["OUTCOME_UNKNOWN", "UPSTREAM_UNAVAILABLE", "OVERLOADED"];
 
 static METRICS: OnceLock<Metrics> = OnceLock::new();
 
 /// The instruments.
 #[derive(Debug)]
-pub(super) struct Metrics {
-    reader: Arc<ManualReader>,
+struct Metrics {
     call_duration: Histogram<f64>,
     request_duration: Histogram<f64>,
     in_flight: UpDownCounter<i64>,
+    circuit: Gauge<u64>,
+    store_reachable: Gauge<u64>,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Counters {
     attempts: Counter<u64>,
     retries: Counter<u64>,
     budget_exhausted: Counter<u64>,
-    circuit: Gauge<u64>,
     recoveries: Counter<u64>,
     replays: Counter<u64>,
     failures: Counter<u64>,
     refusals: Counter<u64>,
     export_failures: Counter<u64>,
-    store_reachable: Gauge<u64>,
     connections_refused: Counter<u64>,
 }
 
@@ -85,35 +86,37 @@ pub(super) struct RequestEnded<'a> {
     pub(super) seconds: f64,
 }
 
-/// Sets the instruments up. Once a process.
+/// Creates the instruments and their readers. Once a process.
 pub(super) fn start<E: PushMetricExporter>(
     resource: Resource,
     push: Option<PeriodicReader<E>>,
-) -> SdkMeterProvider {
-    let reader = Arc::new(ManualReader::builder().build());
+) -> Result<SdkMeterProvider, OTelSdkError> {
+    // The default registry has the metrics of the process already.
+    let scraped = opentelemetry_prometheus::exporter()
+        .with_registry(prometheus::default_registry().clone())
+        .scope_info_enabled(false)
+        .build()?;
     let mut provider = SdkMeterProvider::builder()
         .with_resource(resource)
-        .with_reader(Scraped(reader.clone()));
+        .with_reader(scraped);
     if let Some(push) = push {
         provider = provider.with_reader(push);
     }
     let provider = provider.build();
-    let metrics = Metrics::new(&provider, reader);
+    let metrics = Metrics::new(&provider.meter("chartbrew-gateway"));
     metrics.begin_at_zero();
     // A second start in the same process changes nothing.
     drop(METRICS.set(metrics));
-    provider
+    Ok(provider)
+}
+
+/// All metrics in Prometheus' text format. Before [`start`], only those of the process.
+pub(super) fn scrape() -> prometheus::Result<String> {
+    TextEncoder::new().encode_to_string(&prometheus::gather())
 }
 
 fn metrics() -> Option<&'static Metrics> {
     METRICS.get()
-}
-
-/// All that is known now, or nothing if nothing is measured.
-pub(super) fn collect() -> Option<ResourceMetrics> {
-    let mut all = ResourceMetrics::default();
-    reader::MetricReader::collect(&*metrics()?.reader, &mut all).ok()?;
-    Some(all)
 }
 
 pub(super) fn call_ended(call: CallEnded) {
@@ -129,16 +132,16 @@ pub(super) fn call_ended(call: CallEnded) {
     metrics.call_duration.record(call.seconds, labels);
     if let Some(reason) = call.reason {
         let label = [KeyValue::new("reason", reason)];
-        metrics.failures.add(1, &label);
+        metrics.counters.failures.add(1, &label);
         if call.nothing_sent {
-            metrics.refusals.add(1, &label);
+            metrics.counters.refusals.add(1, &label);
         }
     }
 }
 
 pub(super) fn request_began(method: &'static str, template: &'static str) {
     let Some(metrics) = metrics() else { return };
-    metrics.attempts.add(
+    metrics.counters.attempts.add(
         1,
         &[
             KeyValue::new("http.request.method", method),
@@ -173,13 +176,13 @@ pub(super) fn in_flight(change: i64) {
 
 pub(super) fn retried(cause: RetryCause) {
     if let Some(metrics) = metrics() {
-        metrics.retries.add(1, &[label("cause", cause)]);
+        metrics.counters.retries.add(1, &[label("cause", cause)]);
     }
 }
 
 pub(super) fn budget_exhausted() {
     if let Some(metrics) = metrics() {
-        metrics.budget_exhausted.add(1, &[]);
+        metrics.counters.budget_exhausted.add(1, &[]);
     }
 }
 
@@ -194,13 +197,16 @@ pub(super) fn circuit(state: CircuitState) {
 
 pub(super) fn recovered(result: RecoveryResult) {
     if let Some(metrics) = metrics() {
-        metrics.recoveries.add(1, &[label("result", result)]);
+        metrics
+            .counters
+            .recoveries
+            .add(1, &[label("result", result)]);
     }
 }
 
 pub(super) fn replayed() {
     if let Some(metrics) = metrics() {
-        metrics.replays.add(1, &[]);
+        metrics.counters.replays.add(1, &[]);
     }
 }
 
@@ -212,13 +218,16 @@ pub(super) fn store_reachable(reachable: bool) {
 
 pub(super) fn connection_refused() {
     if let Some(metrics) = metrics() {
-        metrics.connections_refused.add(1, &[]);
+        metrics.counters.connections_refused.add(1, &[]);
     }
 }
 
 pub(super) fn export_failed(signal: Signal) {
     if let Some(metrics) = metrics() {
-        metrics.export_failures.add(1, &[label("signal", signal)]);
+        metrics
+            .counters
+            .export_failures
+            .add(1, &[label("signal", signal)]);
     }
 }
 
@@ -229,39 +238,63 @@ fn label<L: Label>(key: &'static str, value: L) -> KeyValue {
 // === impl Metrics ===
 
 impl Metrics {
-    fn new(provider: &SdkMeterProvider, reader: Arc<ManualReader>) -> Self {
-        let meter = provider.meter("chartbrew-gateway");
-        let seconds = |name: &'static str, help: &'static str| {
-            meter
-                .f64_histogram(name)
-                .with_unit("s")
-                .with_description(help)
-                .with_boundaries(SECONDS.to_vec())
-                .build()
-        };
-        let counter = |name: &'static str, unit: &'static str, help: &'static str| {
-            meter
-                .u64_counter(name)
-                .with_unit(unit)
-                .with_description(help)
-                .build()
-        };
+    fn new(meter: &Meter) -> Self {
         Self {
-            reader,
             call_duration: seconds(
+                meter,
                 "rpc.server.call.duration",
                 "Duration of calls, by method and status code.",
             ),
             request_duration: seconds(
+                meter,
                 "http.client.request.duration",
                 "Duration of requests to Chartbrew, each attempt by itself, until the whole \
-                 answer was read.",
+                 response was read.",
             ),
             in_flight: meter
                 .i64_up_down_counter("chartbrew.gateway.calls.in_flight")
                 .with_unit("{call}")
                 .with_description("Calls whose callers wait for them.")
                 .build(),
+            circuit: meter
+                .u64_gauge("chartbrew.gateway.circuit.state")
+                .with_description("The state of the circuit to Chartbrew: 1 for the current one.")
+                .build(),
+            store_reachable: meter
+                .u64_gauge("chartbrew.gateway.request_id_store.reachable")
+                .with_description("Whether the store of request ids can be reached: 1 or 0.")
+                .build(),
+            counters: Counters::new(meter),
+        }
+    }
+
+    fn begin_at_zero(&self) {
+        let counters = &self.counters;
+        for cause in RetryCause::ALL {
+            counters.retries.add(0, &[label("cause", *cause)]);
+        }
+        for result in RecoveryResult::ALL {
+            counters.recoveries.add(0, &[label("result", *result)]);
+        }
+        for reason in ALERTED_REASONS {
+            counters.failures.add(0, &[KeyValue::new("reason", reason)]);
+        }
+        self.in_flight.add(0, &[]);
+        counters.connections_refused.add(0, &[]);
+        counters.replays.add(0, &[]);
+        counters.budget_exhausted.add(0, &[]);
+    }
+}
+
+// === impl Counters ===
+
+impl Counters {
+    fn new(meter: &Meter) -> Self {
+        let counter = |name: &'static str, unit: &'static str, help: &'static str| {
+            let counter = meter.u64_counter(name).with_unit(unit);
+            counter.with_description(help).build()
+        };
+        Self {
             attempts: counter(
                 "chartbrew.gateway.attempts",
                 "{request}",
@@ -270,17 +303,13 @@ impl Metrics {
             retries: counter(
                 "chartbrew.gateway.retries",
                 "{request}",
-                "Requests that were sent again, by what had stood in the way.",
+                "Requests that were sent again, by the cause.",
             ),
             budget_exhausted: counter(
                 "chartbrew.gateway.retry_budget.exhausted",
                 "{request}",
                 "Retries that were not made because the retry budget had nothing left.",
             ),
-            circuit: meter
-                .u64_gauge("chartbrew.gateway.circuit.state")
-                .with_description("Where the circuit to Chartbrew stands: 1 for its state.")
-                .build(),
             recoveries: counter(
                 "chartbrew.gateway.recoveries",
                 "{search}",
@@ -294,7 +323,7 @@ impl Metrics {
             failures: counter(
                 "chartbrew.gateway.failures",
                 "{call}",
-                "Calls that failed, by the reason that their ErrorInfo gives.",
+                "Calls that failed, by the reason in their ErrorInfo.",
             ),
             refusals: counter(
                 "chartbrew.gateway.refusals",
@@ -304,33 +333,22 @@ impl Metrics {
             export_failures: counter(
                 "chartbrew.gateway.telemetry.export_failures",
                 "{export}",
-                "Deliveries of telemetry that the collector did not take, by signal.",
+                "Exports of telemetry that failed, by signal.",
             ),
-            store_reachable: meter
-                .u64_gauge("chartbrew.gateway.request_id_store.reachable")
-                .with_description("Whether the store of request ids can be reached: 1 or 0.")
-                .build(),
             connections_refused: counter(
                 "chartbrew.gateway.connections.refused",
                 "{connection}",
-                "Connections of callers that were closed at once: there were as many as may be.",
+                "Connections of callers that were closed at once: the limit was reached.",
             ),
         }
     }
+}
 
-    fn begin_at_zero(&self) {
-        for cause in RetryCause::ALL {
-            self.retries.add(0, &[label("cause", *cause)]);
-        }
-        for result in RecoveryResult::ALL {
-            self.recoveries.add(0, &[label("result", *result)]);
-        }
-        for reason in ALERTED_REASONS {
-            self.failures.add(0, &[KeyValue::new("reason", reason)]);
-        }
-        self.in_flight.add(0, &[]);
-        self.connections_refused.add(0, &[]);
-        self.replays.add(0, &[]);
-        self.budget_exhausted.add(0, &[]);
-    }
+fn seconds(meter: &Meter, name: &'static str, help: &'static str) -> Histogram<f64> {
+    meter
+        .f64_histogram(name)
+        .with_unit("s")
+        .with_description(help)
+        .with_boundaries(SECONDS.to_vec())
+        .build()
 }

@@ -18,7 +18,7 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::{
     Resource,
-    error::OTelSdkResult,
+    error::{OTelSdkError, OTelSdkResult},
     metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
     trace::{SpanData, SpanExporter as ExportSpans},
 };
@@ -48,6 +48,9 @@ pub enum InvalidExport {
     /// The HTTP client cannot be built.
     #[error("the HTTP client of the exporter cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
+    /// The exporter behind `/metrics` cannot be set up.
+    #[error("the Prometheus exporter cannot be set up: {0}")]
+    Prometheus(#[from] OTelSdkError),
 }
 
 /// An exporter that runs with the runtime's timers and sockets, from whatever thread it is called,
