@@ -100,7 +100,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let signals = Signals::catch()?;
     let upstream = config.app.chartbrew.url.clone();
     let request_ids = config.app.request_id_store.name();
-    let telemetry = telemetry::start(&config.telemetry)?;
+    let telemetry = telemetry::start(config.telemetry)?;
     let app = App::bind(config.app).await?;
     let admin = app.admin_addr().map(tracing::field::display);
     tracing::info!(addr = %app.grpc_addr(), admin, %upstream, request_ids, "serving");

@@ -26,7 +26,7 @@ pub struct Config {
     pub app: app::Settings,
     /// What is logged, and how.
     pub logs: Logs,
-    /// What is told of calls apart from the log.
+    /// What is measured and exported, apart from the log.
     pub telemetry: Telemetry,
     /// Threads of the runtime. `None`: one a core.
     pub worker_threads: Option<usize>,

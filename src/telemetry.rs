@@ -1,15 +1,14 @@
-//! What the gateway tells about itself. A leaf: every room may write to `tracing`, and to what is
-//! public here.
+//! Log, traces and metrics. Uses no other module; all others may use it.
 //!
-//! | | made by | goes to |
+//! | | made by | exported to |
 //! |---|---|---|
 //! | log | `tracing` | stderr ([`Logs`]) |
 //! | traces | [`Call`], [`Attempt`], [`record`] | a collector, by OTLP |
 //! | metrics | the same, and [`InFlight`] | `/metrics` ([`scrape`]), and a collector, by OTLP |
 //!
-//! Names of spans, metrics and labels are written in here and nowhere else; other rooms say what
-//! happened, in types. Until [`start`] was called, all of it does nothing; there is one of it a
-//! process.
+//! Names of spans, metrics and labels are in this module and nowhere else: other modules pass
+//! types. Without a call of [`start`] nothing is measured or traced. There is one tracer and one
+//! set of instruments in a process.
 
 mod attempt;
 mod call;
@@ -19,7 +18,6 @@ pub mod logs;
 mod metrics;
 mod otlp;
 mod scope;
-mod settings;
 mod traces;
 
 use std::time::Duration;
@@ -28,6 +26,7 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::{
     Resource,
     metrics::{PeriodicReader, SdkMeterProvider},
+    resource::{EnvResourceDetector, TelemetryResourceDetector},
     trace::SdkTracerProvider,
 };
 
@@ -37,74 +36,83 @@ pub use self::{
     event::{Event, InFlight, record},
     labels::{CircuitState, RecoveryResult, RetryCause, Signal},
     logs::{Format, InvalidFilter, Logs},
-    otlp::InvalidExport,
+    otlp::{Collector, InvalidExporter},
     scope::{carry, resent},
-    settings::{
-        DEFAULT_SERVICE_NAME, Export, Invalid, Protocol, Root, Sampling, Settings, parse_resource,
-    },
 };
 
-/// What may be spent on the last delivery when the process ends.
+/// Limit of the last export when the process ends.
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// The `Content-Type` of a scrape: Prometheus' text format, 0.0.4.
 pub const SCRAPE_FORMAT: &str = prometheus::TEXT_FORMAT;
+
+/// What is measured and exported, apart from the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Measures calls. Off where no exporter would read the metrics: there is neither an admin port
+    /// nor a collector of metrics.
+    pub metrics: bool,
+    /// Where metrics are exported to, apart from `/metrics`. `None`: nowhere.
+    pub push_metrics: Option<Collector>,
+    /// Where traces are exported to. `None`: no span is made, and the trace headers of callers are
+    /// forwarded unchanged.
+    pub traces: Option<Collector>,
+}
 
 /// The metrics cannot be written as text.
 #[derive(Debug, thiserror::Error)]
 #[error("the metrics cannot be written as text: {0}")]
 pub struct ScrapeError(#[from] prometheus::Error);
 
-/// Telemetry at work.
+/// The running exporters.
 #[derive(Debug)]
-#[must_use = "what was not sent yet is lost without `flush`"]
+#[must_use = "what was not exported yet is lost without `flush`"]
 pub struct Guard {
     traces: Option<SdkTracerProvider>,
     metrics: Option<SdkMeterProvider>,
 }
 
-/// Begins to measure and to send. Must be called within the runtime that the exporters shall use.
+/// Starts to measure and to export. Must be called within the runtime that the exporters shall use.
 ///
 /// # Errors
-/// If an exporter cannot be set up. Whether a collector is there is not looked for.
-pub fn start(settings: &Settings) -> Result<Guard, InvalidExport> {
+/// If an exporter cannot be set up. No collector is contacted yet.
+pub fn start(settings: Settings) -> Result<Guard, InvalidExporter> {
     let Settings {
         metrics: measured,
         push_metrics,
         traces,
-        sampler,
-        service_name: _,
-        resource: _,
     } = settings;
-    let resource = resource(settings);
-    let metrics = match (measured, push_metrics) {
-        (false, None) => None,
-        (_, push) => {
-            let push = push.as_ref().map(otlp::metrics).transpose()?;
-            let push = push.map(|exporter| PeriodicReader::builder(exporter).build());
-            Some(metrics::start(resource.clone(), push)?)
-        }
+    let resource = resource();
+    let push = push_metrics.map(otlp::metrics).transpose()?;
+    let push = push.map(|exporter| PeriodicReader::builder(exporter).build());
+    let metrics = match measured {
+        true => Some(metrics::start(resource.clone(), push)?),
+        false => None,
     };
     let traces = match traces {
+        Some(collector) => Some(traces::start(resource, otlp::spans(collector)?)),
         None => None,
-        Some(export) => Some(traces::start(resource, *sampler, otlp::spans(export)?)),
     };
     Ok(Guard { traces, metrics })
 }
 
-fn resource(settings: &Settings) -> Resource {
-    let given = settings.resource.iter();
-    let given = given.map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
-    Resource::builder_empty()
+/// The attributes of this process, which `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` change.
+fn resource() -> Resource {
+    let resource = Resource::builder_empty()
+        .with_service_name("chartbrew-gateway")
         .with_attributes([
-            KeyValue::new("telemetry.sdk.name", "opentelemetry"),
-            KeyValue::new("telemetry.sdk.language", "rust"),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
             KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()),
         ])
-        .with_attributes(given)
-        .with_service_name(settings.service_name.clone())
-        .build()
+        .with_detectors(&[
+            Box::new(TelemetryResourceDetector),
+            Box::new(EnvResourceDetector::new()),
+        ]);
+    match std::env::var("OTEL_SERVICE_NAME") {
+        Ok(name) if !name.is_empty() => resource.with_service_name(name),
+        _ => resource,
+    }
+    .build()
 }
 
 /// All metrics in the format [`SCRAPE_FORMAT`]; only those of the process if nothing else is
@@ -119,12 +127,12 @@ pub fn scrape() -> Result<String, ScrapeError> {
 // === impl Guard ===
 
 impl Guard {
-    /// Sends what was not sent yet, for no longer than two seconds.
+    /// Exports what was not exported yet, for no longer than two seconds.
     pub async fn flush(self) {
         let Self { traces, metrics } = self;
         let (done, flushed) = tokio::sync::oneshot::channel();
-        // The SDK's shutdown blocks, and not always for as short as it is told: a thread that the
-        // end of the process does not wait for.
+        // The SDK's shutdown blocks, at times for longer than its timeout: a thread that the end of
+        // the process does not wait for.
         std::thread::spawn(move || {
             let metrics =
                 std::thread::spawn(move || metrics.map(|m| m.shutdown_with_timeout(FLUSH)));

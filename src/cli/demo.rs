@@ -14,7 +14,7 @@ use super::Failure;
 /// Sandbox and gateway in one process.
 pub(super) async fn run(config: Config) -> Result<ExitCode, Failure> {
     let signals = Signals::catch()?;
-    let telemetry = telemetry::start(&config.telemetry)?;
+    let telemetry = telemetry::start(config.telemetry)?;
     let run = |stopped: tokio::sync::oneshot::Receiver<()>| {
         demo::run(config.app, async { stopped.await.unwrap_or_default() })
     };

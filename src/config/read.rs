@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{Args, Config, Mistake, Mistakes, telemetry::Told};
+use super::{Args, Config, Mistake, Mistakes, telemetry::TelemetryConfig};
 use crate::{
     app, chartbrew,
     chartbrew::Token,
@@ -146,7 +146,7 @@ impl Reader {
         let encrypted = self.count("GATEWAY_MAX_ENCRYPTED_BYTES", &max_encrypted_bytes);
         let file_bytes = self.file_bytes("GATEWAY_MAX_FILE_BYTES", &max_file_bytes);
         let logs = self.logs(log, log_format.as_deref());
-        let told = self.telemetry(telemetry);
+        let telemetry = self.telemetry(telemetry);
         let worker_threads = match worker_threads.filter(|text| !text.is_empty()) {
             Some(text) => {
                 let threads = self.count_to("GATEWAY_WORKER_THREADS", &text, THREADS_CEILING);
@@ -155,7 +155,7 @@ impl Reader {
             None => Some(None),
         };
 
-        let Told { admin, telemetry } = told?;
+        let TelemetryConfig { admin, telemetry } = telemetry?;
         Some(Config {
             app: app::Settings {
                 listen: listen?,

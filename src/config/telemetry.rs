@@ -1,21 +1,43 @@
-//! The settings of telemetry: OpenTelemetry's own variables, and the admin port.
+//! The settings of telemetry: the admin port, and OpenTelemetry's own variables.
 //!
-//! The SDK reads some of the standard's variables by itself, and they have no flag here: `OTEL_BSP_*`,
-//! `OTEL_SPAN_*_LIMIT`, `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_EXPORTER_OTLP_HEADERS` (often a
-//! secret) and `…_COMPRESSION`.
+//! The SDK reads its variables (`OTEL_*`) by itself, so they have no flags. Read here too are those
+//! that it does not know, those whose wrong values it would ignore without a word, and endpoints:
+//! without one nothing is exported, while the SDK would try this machine.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{env, net::SocketAddr};
+
+use http::Uri;
 
 use super::read::Reader;
 use crate::{
     admin,
-    telemetry::{self, Export, Protocol, Sampling, Signal},
+    telemetry::{self, Collector},
 };
 
 const ADMIN: &str = "Admin port";
-const TELEMETRY: &str = "OpenTelemetry";
 
-/// See the module's docs.
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
+
+const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+
+/// The SDK allocates the queue of spans in full when it starts, and aborts if it cannot.
+const QUEUE_SIZE_MAX: u64 = 1_048_576;
+
+const TRACES: Variables = Variables {
+    exporter: "OTEL_TRACES_EXPORTER",
+    endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+};
+const METRICS: Variables = Variables {
+    exporter: "OTEL_METRICS_EXPORTER",
+    endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+};
+
+/// The settings that have flags.
 #[derive(Clone, clap::Args)]
 pub(super) struct TelemetryArgs {
     /// Where /livez, /readyz, /metrics, /version and /log are answered; `off` for nowhere. Plain
@@ -28,182 +50,45 @@ pub(super) struct TelemetryArgs {
     #[arg(long, env = "GATEWAY_ADMIN_REMOTE_LOG", value_name = "BOOL", help_heading = ADMIN)]
     #[arg(default_value = "false")]
     pub(super) admin_remote_log: String,
-
-    /// The collector of traces and metrics. Unset, and none of their own: nothing is sent.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
-    #[arg(help_heading = TELEMETRY)]
-    pub(super) otlp_endpoint: Option<String>,
-
-    /// The collector of traces, in place of the common one. Used as it is.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_name = "URL")]
-    #[arg(help_heading = TELEMETRY)]
-    pub(super) otlp_traces_endpoint: Option<String>,
-
-    /// The collector of metrics, in place of the common one. Used as it is.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", value_name = "URL")]
-    #[arg(help_heading = TELEMETRY)]
-    pub(super) otlp_metrics_endpoint: Option<String>,
-
-    /// How collectors are spoken to: http/protobuf or grpc.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", value_name = "PROTOCOL")]
-    #[arg(help_heading = TELEMETRY, default_value = "http/protobuf")]
-    pub(super) otlp_protocol: String,
-
-    /// The same for traces alone.
-    #[arg(
-        long,
-        env = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-        value_name = "PROTOCOL"
-    )]
-    #[arg(help_heading = TELEMETRY)]
-    pub(super) otlp_traces_protocol: Option<String>,
-
-    /// The same for metrics alone.
-    #[arg(
-        long,
-        env = "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
-        value_name = "PROTOCOL"
-    )]
-    #[arg(help_heading = TELEMETRY)]
-    pub(super) otlp_metrics_protocol: Option<String>,
-
-    /// Limit of one delivery to a collector, in milliseconds.
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", value_name = "MILLISECONDS")]
-    #[arg(help_heading = TELEMETRY, default_value = "10000")]
-    pub(super) otlp_timeout: String,
-
-    /// Where traces go: otlp or none.
-    #[arg(long, env = "OTEL_TRACES_EXPORTER", value_name = "NAME")]
-    #[arg(help_heading = TELEMETRY, default_value = "otlp")]
-    pub(super) traces_exporter: String,
-
-    /// Where metrics go, apart from /metrics: otlp or none.
-    #[arg(long, env = "OTEL_METRICS_EXPORTER", value_name = "NAME")]
-    #[arg(help_heading = TELEMETRY, default_value = "otlp")]
-    pub(super) metrics_exporter: String,
-
-    /// Which traces are sent: always_on, always_off, traceidratio, or one of them after
-    /// parentbased_, which follows the caller where it has decided.
-    #[arg(long, env = "OTEL_TRACES_SAMPLER", value_name = "SAMPLER")]
-    #[arg(help_heading = TELEMETRY, default_value = "parentbased_always_on")]
-    pub(super) traces_sampler: String,
-
-    /// The share of traceidratio, from 0 to 1.
-    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", value_name = "SHARE")]
-    #[arg(help_heading = TELEMETRY)]
-    pub(super) traces_sampler_arg: Option<String>,
-
-    /// The name that the gateway goes by. Unset: service.name of the attributes, else
-    /// chartbrew-gateway.
-    #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME", help_heading = TELEMETRY)]
-    pub(super) service_name: Option<String>,
-
-    /// What else is said of this process: key=value pairs, separated by commas.
-    #[arg(long, env = "OTEL_RESOURCE_ATTRIBUTES", value_name = "PAIRS")]
-    #[arg(help_heading = TELEMETRY)]
-    pub(super) resource_attributes: Option<String>,
-
-    /// true: nothing is measured, traced or sent.
-    #[arg(long, env = "OTEL_SDK_DISABLED", value_name = "BOOL", help_heading = TELEMETRY)]
-    #[arg(default_value = "false")]
-    pub(super) otel_sdk_disabled: String,
 }
 
-/// What is read of them.
-pub(super) struct Told {
+/// All settings of telemetry.
+pub(super) struct TelemetryConfig {
     pub(super) admin: Option<admin::Settings>,
     pub(super) telemetry: telemetry::Settings,
 }
 
-/// The standard's way to leave a variable unset is an empty value.
-fn given(text: Option<&String>) -> Option<&str> {
-    text.map(|text| text.trim()).filter(|text| !text.is_empty())
+/// The variables of one signal.
+struct Variables {
+    exporter: &'static str,
+    endpoint: &'static str,
+    protocol: &'static str,
 }
 
+/// What the environment says about collectors. `None` where it says nothing.
+#[derive(Clone, Copy)]
+struct Transport {
+    tls: Option<bool>,
+    grpc: Option<bool>,
+}
+
+/// Reads a variable. By OpenTelemetry's specification, one that is empty is not set.
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 impl Reader {
-    pub(super) fn telemetry(&mut self, args: TelemetryArgs) -> Option<Told> {
+    pub(super) fn telemetry(&mut self, args: TelemetryArgs) -> Option<TelemetryConfig> {
         let TelemetryArgs {
             admin_listen,
             admin_remote_log,
-            otlp_endpoint,
-            otlp_traces_endpoint,
-            otlp_metrics_endpoint,
-            otlp_protocol,
-            otlp_traces_protocol,
-            otlp_metrics_protocol,
-            otlp_timeout,
-            traces_exporter,
-            metrics_exporter,
-            traces_sampler,
-            traces_sampler_arg,
-            service_name,
-            resource_attributes,
-            otel_sdk_disabled,
         } = args;
         let remote_log = self.flag("GATEWAY_ADMIN_REMOTE_LOG", &admin_remote_log);
         let admin = self.admin_listen(&admin_listen);
-        let timeout = self.count::<u64>("OTEL_EXPORTER_OTLP_TIMEOUT", &otlp_timeout);
-        let protocol = self.parsed("OTEL_EXPORTER_OTLP_PROTOCOL", &otlp_protocol);
-        let traces = Collector {
-            signal: Signal::Traces,
-            exporter: ("OTEL_TRACES_EXPORTER", &traces_exporter),
-            endpoint: (
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                given(otlp_traces_endpoint.as_ref()),
-            ),
-            protocol: (
-                "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-                given(otlp_traces_protocol.as_ref()),
-            ),
-        };
-        let metrics = Collector {
-            signal: Signal::Metrics,
-            exporter: ("OTEL_METRICS_EXPORTER", &metrics_exporter),
-            endpoint: (
-                "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-                given(otlp_metrics_endpoint.as_ref()),
-            ),
-            protocol: (
-                "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
-                given(otlp_metrics_protocol.as_ref()),
-            ),
-        };
-        let common = Common {
-            endpoint: given(otlp_endpoint.as_ref()),
-            protocol,
-            timeout: timeout.map(Duration::from_millis),
-        };
-        let traces = self.collector(&traces, &common);
-        let push_metrics = self.collector(&metrics, &common);
-        let sampler = Sampling::parse(&traces_sampler, given(traces_sampler_arg.as_ref()));
-        let sampler = self.or_wrong("OTEL_TRACES_SAMPLER", sampler);
-        let resource = given(resource_attributes.as_ref()).unwrap_or_default();
-        let resource = telemetry::parse_resource(resource);
-        let resource = self.or_wrong("OTEL_RESOURCE_ATTRIBUTES", resource);
-        let disabled = self.flag("OTEL_SDK_DISABLED", &otel_sdk_disabled);
-
-        let (admin, push_metrics, traces) = (admin?, push_metrics?, traces?);
-        let mut resource = resource?;
-        let named = resource.iter().position(|(key, _)| key == "service.name");
-        let named = named.map(|index| resource.swap_remove(index).1);
+        let variable = |name: &str| env::var(name).ok().filter(|text| !text.is_empty());
+        let telemetry = self.open_telemetry(admin.is_some_and(|addr| addr.is_some()), &variable);
         let remote_log = remote_log?;
-        let settings = telemetry::Settings {
-            metrics: admin.is_some() || push_metrics.is_some(),
-            push_metrics,
-            traces,
-            sampler: sampler?,
-            service_name: given(service_name.as_ref())
-                .map(ToOwned::to_owned)
-                .or(named)
-                .unwrap_or_else(|| telemetry::DEFAULT_SERVICE_NAME.to_owned()),
-            resource,
-        };
-        Some(Told {
-            admin: admin.map(|listen| admin::Settings { listen, remote_log }),
-            telemetry: match disabled? {
-                true => telemetry::Settings::off(),
-                false => settings,
-            },
+        Some(TelemetryConfig {
+            admin: admin?.map(|listen| admin::Settings { listen, remote_log }),
+            telemetry: telemetry?,
         })
     }
 
@@ -228,115 +113,192 @@ impl Reader {
         }
     }
 
-    fn parsed(&mut self, variable: &'static str, text: &str) -> Option<Protocol> {
-        self.or_wrong(variable, text.parse::<Protocol>())
+    fn open_telemetry(
+        &mut self,
+        is_scraped: bool,
+        variable: Lookup<'_>,
+    ) -> Option<telemetry::Settings> {
+        let disabled = variable("OTEL_SDK_DISABLED").unwrap_or_default();
+        let disabled = self.flag("OTEL_SDK_DISABLED", &disabled);
+        let common = self.transport(ENDPOINT, PROTOCOL, variable);
+        let traces = self.collector(&TRACES, common, variable);
+        let metrics = self.collector(&METRICS, common, variable);
+        let sampler = self.sampler(variable);
+        let queue_size = self.queue_size(variable);
+        let (traces, push_metrics) = (traces?, metrics?);
+        sampler.and(queue_size)?;
+        Some(match disabled? {
+            true => telemetry::Settings::default(),
+            false => telemetry::Settings {
+                metrics: is_scraped || push_metrics.is_some(),
+                push_metrics,
+                traces,
+            },
+        })
     }
 
-    fn or_wrong<T>(
+    /// `Some(None)`: the signal is not exported.
+    fn collector(
         &mut self,
-        variable: &'static str,
-        result: Result<T, telemetry::Invalid>,
-    ) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => self.wrong(variable, error.to_string()),
+        its: &Variables,
+        common: Option<Transport>,
+        variable: Lookup<'_>,
+    ) -> Option<Option<Collector>> {
+        let wanted = match variable(its.exporter).as_deref() {
+            None | Some("otlp") => Some(true),
+            Some("none") => Some(false),
+            Some(_) => self.wrong(its.exporter, "must be otlp or none"),
+        };
+        let own = self.transport(its.endpoint, its.protocol, variable)?;
+        let common = common?;
+        let tls = own.tls.or(common.tls);
+        let grpc = own.grpc.or(common.grpc).unwrap_or(false);
+        let wanted = wanted?;
+        Some(tls.filter(|_| wanted).map(|tls| Collector {
+            grpc_tls: grpc && tls,
+        }))
+    }
+
+    fn transport(
+        &mut self,
+        endpoint: &'static str,
+        protocol: &'static str,
+        variable: Lookup<'_>,
+    ) -> Option<Transport> {
+        let tls = match variable(endpoint) {
+            Some(text) => self.endpoint(endpoint, &text).map(Some),
+            None => Some(None),
+        };
+        let grpc = match variable(protocol).map(|text| text.to_ascii_lowercase()) {
+            None => Some(None),
+            Some(text) if text == "grpc" => Some(Some(true)),
+            Some(text) if text == "http/protobuf" => Some(Some(false)),
+            Some(_) => self.wrong(protocol, "must be grpc or http/protobuf"),
+        };
+        Some(Transport {
+            tls: tls?,
+            grpc: grpc?,
+        })
+    }
+
+    /// Whether the endpoint is one of TLS. The SDK would repeat a wrong one in its message.
+    fn endpoint(&mut self, variable: &'static str, text: &str) -> Option<bool> {
+        let uri = text.parse::<Uri>().unwrap_or_default();
+        if uri.authority().is_some_and(|it| it.as_str().contains('@')) {
+            return self.wrong(
+                variable,
+                "must not hold a user or a password: they go into OTEL_EXPORTER_OTLP_HEADERS",
+            );
+        }
+        match uri.scheme_str() {
+            Some("https") => Some(true),
+            Some("http") => Some(false),
+            _ => self.wrong(
+                variable,
+                "must be a URL, such as http://localhost:4317 (gRPC) or :4318 (HTTP)",
+            ),
         }
     }
 
-    /// `Some(None)`: rightly none.
-    fn collector(&mut self, its: &Collector<'_>, common: &Common<'_>) -> Option<Option<Export>> {
-        let wanted = match its.exporter.1.trim() {
-            "otlp" | "" => true,
-            "none" => false,
-            _ => return self.wrong(its.exporter.0, "must be otlp or none"),
+    fn sampler(&mut self, variable: Lookup<'_>) -> Option<()> {
+        let Some(name) = variable(SAMPLER) else {
+            return Some(());
         };
-        let protocol = match its.protocol {
-            (variable, Some(text)) => self.parsed(variable, text),
-            (_, None) => common.protocol,
-        };
-        let (variable, endpoint, common_to) = match (its.endpoint, common.endpoint) {
-            ((variable, Some(own)), _) => (variable, own, None),
-            ((_, None), Some(common)) => ("OTEL_EXPORTER_OTLP_ENDPOINT", common, Some(its.signal)),
-            ((_, None), None) => return Some(None),
-        };
-        let export = Export::at(endpoint, common_to, protocol?, common.timeout?);
-        let export = self.or_wrong(variable, export)?;
-        Some(wanted.then_some(export))
+        let root = name.strip_prefix("parentbased_").unwrap_or(&name);
+        if !["always_on", "always_off", "traceidratio"].contains(&root) {
+            return self.wrong(
+                SAMPLER,
+                "must be always_on, always_off, traceidratio, or one of them after parentbased_",
+            );
+        }
+        match variable(SAMPLER_ARG).map(|text| text.parse::<f64>()) {
+            Some(Ok(share)) if (0.0..=1.0).contains(&share) => Some(()),
+            Some(_) if root == "traceidratio" => {
+                self.wrong(SAMPLER_ARG, "must be a number from 0 to 1")
+            }
+            Some(_) | None => Some(()),
+        }
     }
-}
 
-/// A signal's own settings, each with its variable.
-struct Collector<'a> {
-    signal: Signal,
-    exporter: (&'static str, &'a str),
-    endpoint: (&'static str, Option<&'a str>),
-    protocol: (&'static str, Option<&'a str>),
-}
-
-/// Those of all signals.
-struct Common<'a> {
-    endpoint: Option<&'a str>,
-    protocol: Option<Protocol>,
-    timeout: Option<Duration>,
+    fn queue_size(&mut self, variable: Lookup<'_>) -> Option<()> {
+        let size = variable(QUEUE_SIZE).unwrap_or_default().parse::<u64>();
+        match size.is_ok_and(|size| size > QUEUE_SIZE_MAX) {
+            true => self.wrong(QUEUE_SIZE, format!("must be at most {QUEUE_SIZE_MAX}")),
+            false => Some(()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::read::tests::read;
+    use super::{super::read::tests::read, *};
+
+    /// The settings of a gateway with an admin port, and whether there were mistakes.
+    fn with(variables: &[(&str, &str)]) -> Option<telemetry::Settings> {
+        Reader::default().open_telemetry(true, &|name| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
 
     #[test]
-    fn nothing_is_sent_unless_somebody_is_named() {
-        let config = read(&[]).unwrap();
-        assert!(config.telemetry.metrics);
-        assert!(config.telemetry.traces.is_none() && config.telemetry.push_metrics.is_none());
+    fn nothing_is_exported_without_an_endpoint() {
+        let none = with(&[(PROTOCOL, "grpc")]).unwrap();
+        assert!(none.metrics && none.traces.is_none() && none.push_metrics.is_none());
         assert!(!read(&["--admin-listen=off"]).unwrap().telemetry.metrics);
     }
 
     #[test]
-    fn a_signals_own_settings_come_before_the_common_ones() {
-        let config = read(&[
-            "--otlp-endpoint=http://c:4318",
-            "--otlp-metrics-endpoint=http://m:4317",
-            "--otlp-metrics-protocol=grpc",
+    fn a_signals_own_variables_come_before_the_common_ones() {
+        let settings = with(&[
+            (ENDPOINT, "https://c:4318"),
+            (METRICS.protocol, "GRPC"),
+            (TRACES.endpoint, "http://t:4317"),
+            (TRACES.protocol, "grpc"),
         ]);
-        let telemetry = config.unwrap().telemetry;
-        let traces = telemetry.traces.unwrap();
-        assert_eq!(traces.endpoint.as_str(), "http://c:4318/v1/traces");
-        let metrics = telemetry.push_metrics.unwrap();
-        assert_eq!(metrics.endpoint.as_str(), "http://m:4317/");
+        let settings = settings.unwrap();
+        assert_eq!(settings.push_metrics, Some(Collector { grpc_tls: true }));
+        assert_eq!(settings.traces, Some(Collector { grpc_tls: false }));
     }
 
     #[test]
-    fn a_name_may_stand_among_the_attributes() {
-        let named = |flags: &[&str]| read(flags).unwrap().telemetry.service_name;
-        let attributes = "--resource-attributes=service.name=a,k=v";
-        assert_eq!(named(&[]), "chartbrew-gateway");
-        assert_eq!(named(&[attributes]), "a");
-        assert_eq!(named(&[attributes, "--service-name=b"]), "b");
+    fn exporters_can_be_switched_off() {
+        let endpoint = (ENDPOINT, "http://c:4318");
+        let none = with(&[endpoint, (TRACES.exporter, "none")]).unwrap();
+        assert!(none.traces.is_none() && none.push_metrics.is_some());
+        let disabled = with(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]).unwrap();
+        assert_eq!(disabled, telemetry::Settings::default());
     }
 
     #[test]
-    fn off_means_off() {
-        let endpoint = "--otlp-endpoint=http://c:4318";
-        let none = read(&[endpoint, "--traces-exporter=none"]).unwrap();
-        assert!(none.telemetry.traces.is_none() && none.telemetry.push_metrics.is_some());
-        let disabled = read(&[endpoint, "--otel-sdk-disabled=TRUE"]).unwrap();
-        assert!(disabled.telemetry.traces.is_none() && !disabled.telemetry.metrics);
+    fn wrong_values_are_mistakes() {
+        let cases = [
+            (ENDPOINT, "c:4317"),
+            (ENDPOINT, "ftp://c"),
+            (ENDPOINT, "http://u:p@c"),
+            (ENDPOINT, "http://"),
+            (ENDPOINT, " http://c"),
+            (METRICS.endpoint, "localhost"),
+            (PROTOCOL, "http/json"),
+            (TRACES.protocol, "http"),
+            (TRACES.exporter, "console"),
+            (SAMPLER, "sometimes"),
+            (QUEUE_SIZE, "9999999999999"),
+            ("OTEL_SDK_DISABLED", "1"),
+        ];
+        for (variable, value) in cases {
+            assert_eq!(with(&[(variable, value)]), None, "{variable}={value}");
+        }
+        let share = |share| with(&[(SAMPLER, "traceidratio"), (SAMPLER_ARG, share)]);
+        assert!(share("0.01").is_some());
+        assert!(share("2").is_none() && share("1%").is_none());
     }
 
     #[test]
     fn mistakes_are_named() {
         let cases = [
-            ("--admin-listen=9464", "GATEWAY_ADMIN_LISTEN"),
-            ("--admin-remote-log=1", "GATEWAY_ADMIN_REMOTE_LOG"),
-            (
-                "--otlp-endpoint=http://u:marker@c",
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-            ),
-            ("--otlp-protocol=http/json", "OTEL_EXPORTER_OTLP_PROTOCOL"),
-            ("--traces-sampler=marker", "OTEL_TRACES_SAMPLER"),
-            ("--traces-exporter=marker", "OTEL_TRACES_EXPORTER"),
-            ("--resource-attributes=marker", "OTEL_RESOURCE_ATTRIBUTES"),
+            ("--admin-listen=marker", "GATEWAY_ADMIN_LISTEN"),
+            ("--admin-remote-log=marker", "GATEWAY_ADMIN_REMOTE_LOG"),
         ];
         for (flag, variable) in cases {
             let mistake = read(&[flag]).unwrap_err();

@@ -1,20 +1,20 @@
-//! The way to a collector, which never stands in the way of a call.
+//! The OTLP exporters, which never hold up a call.
 //!
-//! Spans wait in a bounded queue and are dropped when it is full; metrics are read when it is time
-//! to send them. A collector that is down, slow or refuses is told of once, then again only after
-//! five minutes of it, or when it took something in between.
+//! Spans wait in a bounded queue and are dropped when it is full; metrics are read when they are
+//! exported. Each export that fails is counted. It is logged if the one before succeeded, and at
+//! most every five minutes.
 
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
 
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, Protocol as Spoken, SpanExporter, WithExportConfig,
-    WithHttpConfig, WithTonicConfig, tonic_types::transport::ClientTlsConfig,
+    ExporterBuildError, MetricExporter, SpanExporter, WithTonicConfig,
+    tonic_types::transport::ClientTlsConfig,
 };
 use opentelemetry_sdk::{
     Resource,
@@ -24,153 +24,141 @@ use opentelemetry_sdk::{
 };
 use tokio::{runtime::Handle, time::Instant};
 
-use super::{
-    labels::Signal,
-    metrics,
-    settings::{Export, Protocol},
-};
+use super::{labels::Signal, metrics};
 
-/// How long a failure that goes on is not told of again.
-const SILENCE: Duration = Duration::from_secs(300);
+/// How long failures are not logged after one was.
+const LOG_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The way to the collector cannot be set up.
+/// The collector of a signal. Where it is, and most else, the SDK reads from the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// It is called by gRPC over TLS: the SDK trusts no certificate authority then, unless told to.
+    pub grpc_tls: bool,
+}
+
+/// An exporter cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidExport {
-    /// By OpenTelemetry's own judgement.
-    #[error("the {signal} exporter cannot be set up: {error}")]
-    Exporter {
-        /// What it was for.
+pub enum InvalidExporter {
+    /// One of the OTLP exporters.
+    #[error("the OTLP exporter of {signal} cannot be set up: {error}")]
+    Otlp {
+        /// What it exports.
         signal: Signal,
         /// Why not.
         #[source]
         error: ExporterBuildError,
     },
-    /// The HTTP client cannot be built.
-    #[error("the HTTP client of the exporter cannot be set up: {0}")]
-    Client(#[from] reqwest::Error),
-    /// The exporter behind `/metrics` cannot be set up.
+    /// The one behind `/metrics`.
     #[error("the Prometheus exporter cannot be set up: {0}")]
     Prometheus(#[from] OTelSdkError),
 }
 
-/// An exporter that runs with the runtime's timers and sockets, from whatever thread it is called,
-/// and whose failures are told of now and then.
+/// An exporter whose failures are counted and logged, and that may be called from any thread.
 #[derive(Debug)]
-pub(super) struct Watched<E> {
+pub(super) struct Monitored<E> {
     inner: E,
     runtime: Handle,
-    watch: Arc<Watch>,
-}
-
-/// Decides what is told.
-#[derive(Debug)]
-struct Watch {
     signal: Signal,
-    last_told: Mutex<Option<Instant>>,
+    /// When a failure was logged, if exports have failed since.
+    logged: Mutex<Option<Instant>>,
 }
 
 /// The exporter of spans.
-pub(super) fn spans(export: &Export) -> Result<Watched<SpanExporter>, InvalidExport> {
-    let signal = Signal::Traces;
-    let built = match export.protocol {
-        Protocol::Grpc => {
-            let builder = SpanExporter::builder()
-                .with_tonic()
-                .with_endpoint(export.endpoint.as_str())
-                .with_timeout(export.timeout);
-            match tls(export) {
-                Some(tls) => builder.with_tls_config(tls).build(),
-                None => builder.build(),
-            }
-        }
-        Protocol::Http => SpanExporter::builder()
-            .with_http()
-            .with_http_client(http_client(export)?)
-            .with_protocol(Spoken::HttpBinary)
-            .with_endpoint(export.endpoint.as_str())
-            .with_timeout(export.timeout)
-            .build(),
+pub(super) fn spans(collector: Collector) -> Result<Monitored<SpanExporter>, InvalidExporter> {
+    install_crypto_provider();
+    let builder = SpanExporter::builder();
+    let built = match collector.grpc_tls {
+        true => builder.with_tonic().with_tls_config(tls()).build(),
+        false => builder.build(),
     };
-    Watched::new(signal, built)
+    Monitored::new(Signal::Traces, built)
 }
 
 /// The exporter of metrics.
-pub(super) fn metrics(export: &Export) -> Result<Watched<MetricExporter>, InvalidExport> {
-    let signal = Signal::Metrics;
-    let built = match export.protocol {
-        Protocol::Grpc => {
-            let builder = MetricExporter::builder()
-                .with_tonic()
-                .with_endpoint(export.endpoint.as_str())
-                .with_timeout(export.timeout);
-            match tls(export) {
-                Some(tls) => builder.with_tls_config(tls).build(),
-                None => builder.build(),
-            }
-        }
-        Protocol::Http => MetricExporter::builder()
-            .with_http()
-            .with_http_client(http_client(export)?)
-            .with_protocol(Spoken::HttpBinary)
-            .with_endpoint(export.endpoint.as_str())
-            .with_timeout(export.timeout)
-            .build(),
+pub(super) fn metrics(collector: Collector) -> Result<Monitored<MetricExporter>, InvalidExporter> {
+    install_crypto_provider();
+    let builder = MetricExporter::builder();
+    let built = match collector.grpc_tls {
+        true => builder.with_tonic().with_tls_config(tls()).build(),
+        false => builder.build(),
     };
-    Watched::new(signal, built)
+    Monitored::new(Signal::Metrics, built)
 }
 
-fn tls(export: &Export) -> Option<ClientTlsConfig> {
-    install_provider();
-    (export.endpoint.scheme() == "https").then(|| ClientTlsConfig::new().with_enabled_roots())
+/// Trusts the authorities that the machine trusts.
+fn tls() -> ClientTlsConfig {
+    ClientTlsConfig::new().with_enabled_roots()
 }
 
-fn http_client(export: &Export) -> Result<reqwest::Client, reqwest::Error> {
-    install_provider();
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(export.timeout)
-        .build()
-}
-
-fn install_provider() {
-    // Another part of the process may have chosen a provider already: that one serves too.
+fn install_crypto_provider() {
+    // Another part of the process may have installed one already, which serves too.
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
-// === impl Watched ===
+// === impl Monitored ===
 
-impl<E> Watched<E> {
-    fn new(signal: Signal, built: Result<E, ExporterBuildError>) -> Result<Self, InvalidExport> {
+impl<E> Monitored<E> {
+    fn new(signal: Signal, built: Result<E, ExporterBuildError>) -> Result<Self, InvalidExporter> {
         Ok(Self {
-            inner: built.map_err(|error| InvalidExport::Exporter { signal, error })?,
+            inner: built.map_err(|error| InvalidExporter::Otlp { signal, error })?,
             runtime: Handle::current(),
-            watch: Arc::new(Watch {
-                signal,
-                last_told: Mutex::new(None),
-            }),
+            signal,
+            logged: Mutex::new(None),
         })
     }
 
-    async fn watched(&self, work: impl Future<Output = OTelSdkResult> + Send) -> OTelSdkResult {
-        let result = within(&self.runtime, work).await;
-        self.watch.see(&result);
+    async fn monitor(&self, export: impl Future<Output = OTelSdkResult> + Send) -> OTelSdkResult {
+        let result = within(&self.runtime, export).await;
+        let signal = self.signal;
+        match &result {
+            Ok(()) => {
+                if self.logged().take().is_some() {
+                    tracing::info!(%signal, "the collector takes telemetry again");
+                }
+            }
+            Err(error) => {
+                metrics::export_failed(signal);
+                if self.should_log() {
+                    tracing::warn!(
+                        %signal, %error,
+                        "the collector does not take telemetry; calls are not affected, what does \
+                         not fit into the queue is dropped"
+                    );
+                }
+            }
+        }
         result
+    }
+
+    fn should_log(&self) -> bool {
+        let now = Instant::now();
+        let mut logged = self.logged();
+        let should = logged.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL);
+        if should {
+            *logged = Some(now);
+        }
+        should
+    }
+
+    fn logged(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        // A panic elsewhere leaves a time all the same.
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Polls with the runtime at hand: the SDK calls exporters from threads of its own.
-async fn within<F: Future + Send>(runtime: &Handle, work: F) -> F::Output {
-    let mut work = pin!(work);
+async fn within<F: Future + Send>(runtime: &Handle, export: F) -> F::Output {
+    let mut export = pin!(export);
     std::future::poll_fn(|context| -> Poll<F::Output> {
         let _entered = runtime.enter();
-        Pin::as_mut(&mut work).poll(context)
+        Pin::as_mut(&mut export).poll(context)
     })
     .await
 }
 
-impl ExportSpans for Watched<SpanExporter> {
+impl ExportSpans for Monitored<SpanExporter> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.watched(self.inner.export(batch)).await
+        self.monitor(self.inner.export(batch)).await
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -186,9 +174,9 @@ impl ExportSpans for Watched<SpanExporter> {
     }
 }
 
-impl PushMetricExporter for Watched<MetricExporter> {
+impl PushMetricExporter for Monitored<MetricExporter> {
     async fn export(&self, all: &ResourceMetrics) -> OTelSdkResult {
-        self.watched(self.inner.export(all)).await
+        self.monitor(self.inner.export(all)).await
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -201,40 +189,5 @@ impl PushMetricExporter for Watched<MetricExporter> {
 
     fn temporality(&self) -> Temporality {
         self.inner.temporality()
-    }
-}
-
-// === impl Watch ===
-
-impl Watch {
-    fn see(&self, result: &OTelSdkResult) {
-        let signal = self.signal;
-        let now = Instant::now();
-        match result {
-            Ok(()) => {
-                if self.last_told().take().is_some() {
-                    tracing::info!(%signal, "the collector takes telemetry again");
-                }
-            }
-            Err(error) => {
-                metrics::export_failed(signal);
-                let mut last = self.last_told();
-                if last.is_none_or(|last| now.duration_since(last) >= SILENCE) {
-                    *last = Some(now);
-                    tracing::warn!(
-                        %signal, %error,
-                        "the collector does not take telemetry; calls are not affected, what does \
-                         not fit into the queue is dropped"
-                    );
-                }
-            }
-        }
-    }
-
-    fn last_told(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        // A panic elsewhere leaves a time all the same.
-        self.last_told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

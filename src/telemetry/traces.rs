@@ -22,19 +22,16 @@ use opentelemetry_sdk::{
     trace::{BatchSpanProcessor, SdkTracer, SdkTracerProvider, SpanExporter},
 };
 
-use super::settings::Sampling;
-
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
-/// Begins to make spans. Once a process.
+/// Starts to make spans. Once a process. The SDK reads which traces are sampled
+/// (`OTEL_TRACES_SAMPLER`) by itself.
 pub(super) fn start(
     resource: Resource,
-    sampling: Sampling,
     exporter: impl SpanExporter + 'static,
 ) -> SdkTracerProvider {
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
-        .with_sampler(sampling.sampler())
         .with_span_processor(BatchSpanProcessor::builder(exporter).build())
         .build();
     // A second start in the same process changes nothing.

@@ -46,7 +46,7 @@ async fn check_prints_every_setting_and_no_secret() {
 #[tokio::test]
 async fn one_mistake_is_one_line_that_names_its_variable() {
     let own_token = ("CHARTBREW_TOKEN", SECRET);
-    let cases: [(&[(&str, &str)], &str); 9] = [
+    let cases: [(&[(&str, &str)], &str); 15] = [
         (&[("CHARTBREW_URL", SECRET)], "CHARTBREW_URL"),
         (&[("CHARTBREW_URL", "ftp://charts")], "CHARTBREW_URL"),
         (
@@ -71,6 +71,24 @@ async fn one_mistake_is_one_line_that_names_its_variable() {
             "GATEWAY_CREATE_DEADLINE",
         ),
         (&[("GATEWAY_LOG_FORMAT", "xml")], "GATEWAY_LOG_FORMAT"),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", SECRET)],
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
+        (
+            &[(
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+                "http://u:not-for-your-eyes@h",
+            )],
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_PROTOCOL", SECRET)],
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+        ),
+        (&[("OTEL_TRACES_EXPORTER", SECRET)], "OTEL_TRACES_EXPORTER"),
+        (&[("OTEL_TRACES_SAMPLER", SECRET)], "OTEL_TRACES_SAMPLER"),
+        (&[("OTEL_SDK_DISABLED", SECRET)], "OTEL_SDK_DISABLED"),
     ];
     for (variables, name) in cases {
         for subcommand in ["check", "serve"] {

@@ -113,6 +113,12 @@ impl Process {
             .collect()
     }
 
+    /// All lines so far as they were written.
+    pub(crate) fn log(&self) -> String {
+        let lines = self.lines.borrow();
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
     /// Its resident memory, in KiB.
     pub(crate) fn resident(&self) -> u64 {
         let pid = self.child.id().unwrap();

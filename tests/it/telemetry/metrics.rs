@@ -74,6 +74,31 @@ async fn names_that_callers_make_up_are_one_label() {
     assert!(!scrape.contains("Marker"));
 }
 
+#[tokio::test]
+async fn the_environment_names_the_service() {
+    let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=a,k=v");
+    let cases: [(&[(&str, &str)], &str); 3] = [
+        (&[], "chartbrew-gateway"),
+        (&[attributes], "a"),
+        (&[attributes, ("OTEL_SERVICE_NAME", "b")], "b"),
+    ];
+    for (settings, name) in cases {
+        let gateway = Process::start(&nobody().await, settings).await;
+        let named = format!("target_info{{service_name=\"{name}\"}}");
+        assert_eq!(gateway.value(&named).await, 1.0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_disabled_sdk_leaves_the_metrics_of_the_process() {
+    let settings = [("OTEL_SDK_DISABLED", "true")];
+    let gateway = Process::start(&nobody().await, &settings).await;
+    let scrape = gateway.get("/metrics").await.body;
+    check(&scrape);
+    assert!(value(&scrape, "process_resident_memory_bytes") > 0.0);
+    assert!(!scrape.contains("chartbrew_gateway"), "{scrape}");
+}
+
 /// A scrape of a gateway that has seen each kind of event.
 async fn eventful() -> String {
     let sandbox = sandbox().await;

@@ -272,6 +272,21 @@ async fn a_callers_trace_goes_on_as_it_is_where_nothing_is_exported() {
 }
 
 #[tokio::test]
+async fn the_environment_sets_the_sampler() {
+    let (collector, sandbox) = (Collector::grpc().await, sandbox().await);
+    let settings = [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collector.url.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+    ];
+    let mut gateway = Process::start(&sandbox.url(), &settings).await;
+    gateway.create(traced(minimal("a"), PARENT)).await.unwrap();
+    gateway.terminate().await;
+    assert!(gateway.ended().await);
+    assert_eq!(collector.spans(), []);
+}
+
+#[tokio::test]
 async fn a_trace_that_its_caller_does_not_keep_is_not_kept_here_either() {
     let (collector, sandbox) = (Collector::grpc().await, sandbox().await);
     let settings = [
