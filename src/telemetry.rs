@@ -17,6 +17,7 @@ mod labels;
 pub mod logs;
 mod metrics;
 mod otlp;
+mod record;
 mod scope;
 mod traces;
 
@@ -33,10 +34,11 @@ use opentelemetry_sdk::{
 pub use self::{
     attempt::Attempt,
     call::{Call, Ended, Method, TraceIds},
-    event::{Event, InFlight, record},
+    event::Event,
     labels::{CircuitState, RecoveryResult, RetryCause, Signal},
     logs::{Format, InvalidFilter, Logs},
     otlp::{Collector, InvalidExporter},
+    record::{InFlight, record},
     scope::{carry, resent},
 };
 

@@ -1,30 +1,27 @@
-//! What happens on the way of a call that an operator wants to know: counted, and noted on the
-//! call's span.
+//! What happens during a call that an operator wants to know. It is counted, and most of it is an
+//! event on the span of the call.
 
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 
-use super::{
-    labels::{CircuitState, Label, RecoveryResult, RetryCause},
-    metrics, scope,
-};
+use super::labels::{CircuitState, Label, RecoveryResult, RetryCause};
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request will be sent again.
     Retry {
-        /// What stood in the way.
+        /// Why.
         cause: RetryCause,
         /// How often it was sent so far.
         attempts: u32,
-        /// How long until then.
+        /// How long until it is.
         wait: Duration,
     },
     /// A request would have been sent again, but the budget had nothing left.
     BudgetExhausted,
-    /// A connection was looked for: the response to its creation was lost.
+    /// A search for a connection has ended: the response to its creation was lost.
     Recovery(RecoveryResult),
     /// A call was answered with what an earlier one had created.
     Replay,
@@ -32,65 +29,33 @@ pub enum Event {
     Circuit(CircuitState),
     /// The store of request ids can be reached, or cannot any longer.
     StoreReachable(bool),
-    /// A connection was closed at once: there are as many as there may be.
+    /// A connection of a caller was closed at once: the limit was reached.
     ConnectionRefused,
 }
 
-/// Counts it and notes it on the span of the call at hand.
-pub fn record(event: Event) {
-    match event {
-        Event::Retry {
-            cause,
-            attempts,
-            wait,
-        } => {
-            metrics::retried(cause);
-            scope::note("retry", || {
-                vec![
+// === impl Event ===
+
+impl Event {
+    /// The name and the attributes of the span's event, if it is one.
+    pub(super) fn on_span(self) -> Option<(&'static str, Vec<KeyValue>)> {
+        Some(match self {
+            Self::Retry {
+                cause,
+                attempts,
+                wait,
+            } => {
+                let attributes = vec![
                     KeyValue::new("cause", cause.name()),
                     KeyValue::new("attempts", i64::from(attempts)),
                     KeyValue::new("wait_seconds", wait.as_secs_f64()),
-                ]
-            });
-        }
-        Event::BudgetExhausted => {
-            metrics::budget_exhausted();
-            scope::note("retry budget exhausted", Vec::new);
-        }
-        Event::Recovery(result) => {
-            metrics::recovered(result);
-            scope::note("recovery", || vec![KeyValue::new("result", result.name())]);
-        }
-        Event::Replay => {
-            metrics::replayed();
-            scope::note("replay", Vec::new);
-        }
-        Event::Circuit(state) => {
-            metrics::circuit(state);
-            scope::note("circuit", || vec![KeyValue::new("state", state.name())]);
-        }
-        Event::StoreReachable(reachable) => metrics::store_reachable(reachable),
-        Event::ConnectionRefused => metrics::connection_refused(),
-    }
-}
-
-/// A call at work, from its making to its end.
-#[derive(Debug)]
-pub struct InFlight(());
-
-// === impl InFlight ===
-
-impl InFlight {
-    /// The work begins.
-    #[must_use]
-    pub fn begin() -> Self {
-        metrics::in_flight(1);
-        Self(())
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        metrics::in_flight(-1);
+                ];
+                ("retry", attributes)
+            }
+            Self::BudgetExhausted => ("retry budget exhausted", Vec::new()),
+            Self::Recovery(result) => ("recovery", vec![KeyValue::new("result", result.name())]),
+            Self::Replay => ("replay", Vec::new()),
+            Self::Circuit(state) => ("circuit", vec![KeyValue::new("state", state.name())]),
+            Self::StoreReachable(_) | Self::ConnectionRefused => return None,
+        })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use opentelemetry::KeyValue;
+
 /// Why a request is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryCause {
@@ -59,6 +61,11 @@ pub(super) trait Label: Copy + 'static {
 
     /// The value as text.
     fn name(self) -> &'static str;
+}
+
+/// The label with this value.
+pub(super) fn label<L: Label>(key: &'static str, value: L) -> KeyValue {
+    KeyValue::new(key, value.name())
 }
 
 // === impl Label ===

@@ -7,7 +7,9 @@
 use std::{future::Future, sync::Arc};
 
 use http::{HeaderMap, HeaderValue};
-use opentelemetry::{Context, KeyValue, trace::TraceContextExt};
+use opentelemetry::{Context, trace::TraceContextExt};
+
+use super::event::Event;
 
 /// Longest header of a trace that is forwarded, in bytes: what the baggage specification asks of
 /// everyone to take.
@@ -53,15 +55,17 @@ pub(super) fn enter<F: Future>(scope: Scope, work: F) -> impl Future<Output = F:
     SCOPE.scope(scope, work)
 }
 
-/// Notes something on the span of the call at hand.
-pub(super) fn note(name: &'static str, attributes: impl FnOnce() -> Vec<KeyValue>) {
-    let noted = SCOPE.try_with(|scope| {
-        if let Some(context) = scope.recording() {
-            context.span().add_event(name, attributes());
+/// Adds an event to the span of the current call.
+pub(super) fn add_event(event: Event) {
+    let added = SCOPE.try_with(|scope| {
+        if let Some(context) = scope.recording()
+            && let Some((name, attributes)) = event.on_span()
+        {
+            context.span().add_event(name, attributes);
         }
     });
-    // Outside a call there is nothing to note it on.
-    noted.unwrap_or_default();
+    // Outside a call there is no span.
+    added.unwrap_or_default();
 }
 
 /// What a caller sent of its trace. Of a header that came more than once, or is too long, nothing
