@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use chartbrew_sandbox::Fault;
@@ -143,7 +143,7 @@ async fn eventful() -> String {
 }
 
 #[tokio::test]
-async fn every_metric_of_the_dashboard_and_the_alerts_exists() {
+async fn every_metric_of_the_dashboard_the_alerts_and_the_document_exists() {
     let scrape = eventful().await;
     check(&scrape);
     // For `tests/promtool.sh`.
@@ -160,13 +160,19 @@ async fn every_metric_of_the_dashboard_and_the_alerts_exists() {
         .map(|line| line.split(['{', ' ']).next().unwrap())
         .collect();
     for file in ["grafana/dashboard.json", "prometheus/alerts.yaml"] {
-        let text = fs::read_to_string(deploy().join(file)).unwrap();
+        let text = fs::read_to_string(root().join("deploy").join(file)).unwrap();
         let named = named(&text);
         assert!(named.len() >= 4, "{file} names {named:?}");
         for name in named {
             assert!(known.contains(name), "{file}: there is no {name}");
         }
     }
+    let scraped: BTreeSet<_> = scrape
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    let document = fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
+    assert_eq!(scraped, documented(&document));
     // And what they tell apart is there too.
     for (series, expected) in [
         (
@@ -191,8 +197,18 @@ async fn every_metric_of_the_dashboard_and_the_alerts_exists() {
     );
 }
 
-fn deploy() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The names in the first column of the document's table of metrics.
+fn documented(document: &str) -> BTreeSet<&str> {
+    let (_, table) = document.split_once("| Prometheus |").unwrap();
+    let rows = table.lines().skip(2).take_while(|row| row.starts_with('|'));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect()
 }
 
 /// The names of metrics in a text: what begins as ours do.
