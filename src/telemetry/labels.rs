@@ -144,38 +144,3 @@ impl fmt::Display for Signal {
         f.write_str(self.name())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The values that the documents name for a label of a metric.
-    fn documented(metric: &str) -> Vec<&'static str> {
-        let row = include_str!("../../docs/telemetry.md")
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{metric}`")))
-            .unwrap();
-        // The last cell: the label and its values, each between two backticks.
-        let labels = row.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap();
-        labels.split('`').skip(3).step_by(2).collect()
-    }
-
-    fn named<L: Label + Copy>() -> Vec<&'static str> {
-        L::ALL.iter().map(|value| value.name()).collect()
-    }
-
-    #[test]
-    fn every_value_of_a_label_is_documented_and_no_other() {
-        let all = [
-            ("chartbrew_gateway_retries_total", named::<RetryCause>()),
-            (
-                "chartbrew_gateway_recoveries_total",
-                named::<RecoveryResult>(),
-            ),
-            ("chartbrew_gateway_circuit_state", named::<CircuitState>()),
-        ];
-        for (metric, values) in all {
-            assert_eq!(documented(metric), values, "{metric}");
-        }
-    }
-}
