@@ -374,15 +374,8 @@ pub(super) mod tests {
     #[test]
     fn the_defaults_are_those_of_the_rooms() {
         let config = read(&[]).unwrap();
-        let rooms = app::Settings {
-            listen: "127.0.0.1:50051".parse().unwrap(),
-            admin: Some(crate::admin::Settings::default()),
-            grpc: grpc::Settings::default(),
-            delivery: delivery::Settings::default(),
-            chartbrew: chartbrew::Settings::default(),
-            request_id_store: StoreSettings::default(),
-        };
-        assert_eq!(format!("{:?}", config.app), format!("{rooms:?}"));
+        let expected = app::Settings::default();
+        assert_eq!(format!("{:?}", config.app), format!("{expected:?}"));
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub(super) struct TelemetryArgs {
 
 /// What is read of them.
 pub(super) struct Told {
-    pub(super) admin: Option<admin::Settings>,
+    pub(super) admin: admin::Settings,
     pub(super) telemetry: telemetry::Settings,
 }
 
@@ -199,7 +199,10 @@ impl Reader {
             resource,
         };
         Some(Told {
-            admin: admin.map(|listen| admin::Settings { listen, remote_log }),
+            admin: admin::Settings {
+                listen: admin,
+                remote_log,
+            },
             telemetry: match disabled? {
                 true => telemetry::Settings::off(),
                 false => settings,

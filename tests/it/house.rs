@@ -28,7 +28,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ),
     ("convert", &["chartbrew::types", "proto"]),
     ("delivery", &["chartbrew", "telemetry"]),
-    ("demo", &["admin", "app", "proto"]),
+    ("demo", &["app", "proto"]),
     (
         "grpc",
         &["chartbrew", "convert", "delivery", "proto", "telemetry"],

@@ -1,6 +1,5 @@
 //! The admin port.
 
-use chartbrew_gateway::admin;
 use chartbrew_sandbox::{Fault, Gate};
 
 use crate::support::{
@@ -41,10 +40,7 @@ async fn it_says_what_is_wrong_and_stays_ready_in_an_outage() {
     let gateway = gateway(&nobody().await)
         .with(|settings| {
             settings.delivery.breaker.failures = 1;
-            settings.admin = Some(admin::Settings {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                remote_log: false,
-            });
+            settings.admin.listen = Some("127.0.0.1:0".parse().unwrap());
         })
         .start()
         .await;
