@@ -1,34 +1,22 @@
-//! The settings of telemetry: OpenTelemetry's own variables, and the admin port.
+//! OpenTelemetry's own variables.
 //!
 //! The SDK reads some of the standard's variables by itself, and they have no flag here: `OTEL_BSP_*`,
 //! `OTEL_SPAN_*_LIMIT`, `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_EXPORTER_OTLP_HEADERS` (often a
 //! secret) and `…_COMPRESSION`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use super::read::Reader;
-use crate::{
-    admin,
-    telemetry::{self, Export, Protocol, Sampling, Signal},
+use super::{
+    Problems,
+    parse::{count, switch},
 };
+use crate::telemetry::{self, Export, Protocol, Sampling, Signal};
 
-const ADMIN: &str = "Admin port";
 const TELEMETRY: &str = "OpenTelemetry";
 
 /// See the module's docs.
 #[derive(Clone, clap::Args)]
 pub(super) struct TelemetryArgs {
-    /// Where /livez, /readyz, /metrics, /version and /log are answered; `off` for nowhere. Plain
-    /// HTTP without a password.
-    #[arg(long, env = "GATEWAY_ADMIN_LISTEN", value_name = "ADDR:PORT", help_heading = ADMIN)]
-    #[arg(default_value = "127.0.0.1:9464")]
-    pub(super) admin_listen: String,
-
-    /// Whether the log's filter may be changed (PUT /log) from other machines too.
-    #[arg(long, env = "GATEWAY_ADMIN_REMOTE_LOG", value_name = "BOOL", help_heading = ADMIN)]
-    #[arg(default_value = "false")]
-    pub(super) admin_remote_log: String,
-
     /// The collector of traces and metrics. Unset, and none of their own: nothing is sent.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     #[arg(help_heading = TELEMETRY)]
@@ -109,22 +97,19 @@ pub(super) struct TelemetryArgs {
     pub(super) otel_sdk_disabled: String,
 }
 
-/// What is read of them.
-pub(super) struct Told {
-    pub(super) admin: admin::Settings,
-    pub(super) telemetry: telemetry::Settings,
-}
-
 /// The standard's way to leave a variable unset is an empty value.
 fn given(text: Option<&String>) -> Option<&str> {
     text.map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
-impl Reader {
-    pub(super) fn telemetry(&mut self, args: TelemetryArgs) -> Option<Told> {
+impl Problems {
+    /// Reads them. Without an admin port and a collector nothing is measured.
+    pub(super) fn telemetry(
+        &mut self,
+        args: TelemetryArgs,
+        admin_port: bool,
+    ) -> Option<telemetry::Settings> {
         let TelemetryArgs {
-            admin_listen,
-            admin_remote_log,
             otlp_endpoint,
             otlp_traces_endpoint,
             otlp_metrics_endpoint,
@@ -140,10 +125,8 @@ impl Reader {
             resource_attributes,
             otel_sdk_disabled,
         } = args;
-        let remote_log = self.flag("GATEWAY_ADMIN_REMOTE_LOG", &admin_remote_log);
-        let admin = self.admin_listen(&admin_listen);
-        let timeout = self.count::<u64>("OTEL_EXPORTER_OTLP_TIMEOUT", &otlp_timeout);
-        let protocol = self.parsed("OTEL_EXPORTER_OTLP_PROTOCOL", &otlp_protocol);
+        let timeout = self.value_of("OTEL_EXPORTER_OTLP_TIMEOUT", count(&otlp_timeout));
+        let protocol = self.value_of("OTEL_EXPORTER_OTLP_PROTOCOL", otlp_protocol.parse());
         let traces = Collector {
             signal: Signal::Traces,
             exporter: ("OTEL_TRACES_EXPORTER", &traces_exporter),
@@ -176,19 +159,18 @@ impl Reader {
         let traces = self.collector(&traces, &common);
         let push_metrics = self.collector(&metrics, &common);
         let sampler = Sampling::parse(&traces_sampler, given(traces_sampler_arg.as_ref()));
-        let sampler = self.or_wrong("OTEL_TRACES_SAMPLER", sampler);
+        let sampler = self.value_of("OTEL_TRACES_SAMPLER", sampler);
         let resource = given(resource_attributes.as_ref()).unwrap_or_default();
         let resource = telemetry::parse_resource(resource);
-        let resource = self.or_wrong("OTEL_RESOURCE_ATTRIBUTES", resource);
-        let disabled = self.flag("OTEL_SDK_DISABLED", &otel_sdk_disabled);
+        let resource = self.value_of("OTEL_RESOURCE_ATTRIBUTES", resource);
+        let disabled = self.value_of("OTEL_SDK_DISABLED", switch(&otel_sdk_disabled));
 
-        let (admin, push_metrics, traces) = (admin?, push_metrics?, traces?);
+        let (push_metrics, traces) = (push_metrics?, traces?);
         let mut resource = resource?;
         let named = resource.iter().position(|(key, _)| key == "service.name");
         let named = named.map(|index| resource.swap_remove(index).1);
-        let remote_log = remote_log?;
         let settings = telemetry::Settings {
-            metrics: admin.is_some() || push_metrics.is_some(),
+            metrics: admin_port || push_metrics.is_some(),
             push_metrics,
             traces,
             sampler: sampler?,
@@ -198,52 +180,18 @@ impl Reader {
                 .unwrap_or_else(|| telemetry::DEFAULT_SERVICE_NAME.to_owned()),
             resource,
         };
-        Some(Told {
-            admin: admin::Settings {
-                listen: admin,
-                remote_log,
-            },
-            telemetry: match disabled? {
-                true => telemetry::Settings::off(),
-                false => settings,
-            },
+        Some(match disabled? {
+            true => telemetry::Settings::off(),
+            false => settings,
         })
     }
 
-    fn admin_listen(&mut self, text: &str) -> Option<Option<SocketAddr>> {
-        match text.trim() {
-            "off" => Some(None),
-            text => match text.parse() {
-                Ok(addr) => Some(Some(addr)),
-                Err(_) => self.wrong(
-                    "GATEWAY_ADMIN_LISTEN",
-                    "must be an IP address and a port, 127.0.0.1:9464, or off",
-                ),
-            },
-        }
-    }
-
-    fn flag(&mut self, variable: &'static str, text: &str) -> Option<bool> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "true" => Some(true),
-            "false" | "" => Some(false),
-            _ => self.wrong(variable, "must be true or false"),
-        }
-    }
-
-    fn parsed(&mut self, variable: &'static str, text: &str) -> Option<Protocol> {
-        self.or_wrong(variable, text.parse::<Protocol>())
-    }
-
-    fn or_wrong<T>(
+    fn value_of<T>(
         &mut self,
-        variable: &'static str,
-        result: Result<T, telemetry::Invalid>,
+        variable: &str,
+        result: Result<T, impl std::fmt::Display>,
     ) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => self.wrong(variable, error.to_string()),
-        }
+        result.map_err(|error| self.add(variable, error)).ok()
     }
 
     /// `Some(None)`: rightly none.
@@ -251,10 +199,10 @@ impl Reader {
         let wanted = match its.exporter.1.trim() {
             "otlp" | "" => true,
             "none" => false,
-            _ => return self.wrong(its.exporter.0, "must be otlp or none"),
+            _ => return self.value_of(its.exporter.0, Err("must be otlp or none")),
         };
         let protocol = match its.protocol {
-            (variable, Some(text)) => self.parsed(variable, text),
+            (variable, Some(text)) => self.value_of(variable, text.parse()),
             (_, None) => common.protocol,
         };
         let (variable, endpoint, common_to) = match (its.endpoint, common.endpoint) {
@@ -263,7 +211,7 @@ impl Reader {
             ((_, None), None) => return Some(None),
         };
         let export = Export::at(endpoint, common_to, protocol?, common.timeout?);
-        let export = self.or_wrong(variable, export)?;
+        let export = self.value_of(variable, export)?;
         Some(wanted.then_some(export))
     }
 }
@@ -285,7 +233,7 @@ struct Common<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::read::tests::read;
+    use super::super::tests::read;
 
     #[test]
     fn nothing_is_sent_unless_somebody_is_named() {
