@@ -49,9 +49,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How the port behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where it listens. Default `127.0.0.1:9464`.
-    pub listen: SocketAddr,
-    /// Whether the log's filter may be changed from other machines too. Default no.
+    /// Where it listens. `None`: there is no admin port.
+    pub listen: Option<SocketAddr>,
+    /// Whether the log's filter may be changed from other machines too.
     pub remote_log: bool,
 }
 
@@ -70,7 +70,7 @@ pub struct Admin {
 
 #[derive(Clone, Debug)]
 struct Shared {
-    settings: Settings,
+    remote_log: bool,
     readiness: Readiness,
 }
 
@@ -98,7 +98,7 @@ impl fmt::Debug for Readiness {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
             remote_log: false,
         }
     }
@@ -107,12 +107,16 @@ impl Default for Settings {
 // === impl Admin ===
 
 impl Admin {
-    /// Binds the port.
+    /// Binds the port. See [`Settings::remote_log`] for the second argument.
     ///
     /// # Errors
     /// If the address cannot be bound.
-    pub async fn bind(settings: Settings, readiness: Readiness) -> io::Result<Self> {
-        let listener = TcpListener::bind(settings.listen).await?;
+    pub async fn bind(
+        listen: SocketAddr,
+        remote_log: bool,
+        readiness: Readiness,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
         let router = Router::new()
             .route("/livez", get(async || "ok\n"))
@@ -121,7 +125,7 @@ impl Admin {
             .route("/version", get(version))
             .route("/log", get(log).put(set_log))
             .with_state(Shared {
-                settings,
+                remote_log,
                 readiness,
             });
         Ok(Self {
@@ -227,7 +231,7 @@ async fn set_log(
     request: Request,
 ) -> Response {
     let from_here = peer.ip().to_canonical().is_loopback() && names_this_machine(request.headers());
-    if !(from_here || shared.settings.remote_log) {
+    if !(from_here || shared.remote_log) {
         let refusal = "only from this machine, unless GATEWAY_ADMIN_REMOTE_LOG is true\n";
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
@@ -298,10 +302,7 @@ mod tests {
         let headers = HeaderMap::from_iter([(HOST, "192.0.2.1:9464".parse().unwrap())]);
         let put = async |remote_log| {
             let shared = Shared {
-                settings: Settings {
-                    remote_log,
-                    ..Settings::default()
-                },
+                remote_log,
                 readiness: Readiness::new(|| (true, Vec::new())),
             };
             // No filter: what is asked is only whether it would be read.

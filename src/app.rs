@@ -19,8 +19,8 @@ use crate::{
 pub struct Settings {
     /// Where callers connect.
     pub listen: SocketAddr,
-    /// The port of those who run it. `None`: there is none.
-    pub admin: Option<admin::Settings>,
+    /// The port of those who run it.
+    pub admin: admin::Settings,
     /// The edge.
     pub grpc: grpc::Settings,
     /// The rules.
@@ -29,6 +29,19 @@ pub struct Settings {
     pub chartbrew: chartbrew::Settings,
     /// Where request ids are kept.
     pub request_id_store: StoreSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            admin: admin::Settings::default(),
+            grpc: grpc::Settings::default(),
+            delivery: delivery::Settings::default(),
+            chartbrew: chartbrew::Settings::default(),
+            request_id_store: StoreSettings::default(),
+        }
+    }
 }
 
 /// A gateway that is bound and not running yet.
@@ -95,9 +108,9 @@ impl App {
                 addr: listen,
                 error,
             })?;
-        let admin = match admin {
+        let admin = match admin.listen {
             None => None,
-            Some(settings) => Some(bind_admin(settings, &health).await?),
+            Some(addr) => Some(bind_admin(addr, admin.remote_log, &health).await?),
         };
         Ok(Self {
             server,
@@ -144,14 +157,17 @@ impl App {
     }
 }
 
-async fn bind_admin(settings: admin::Settings, health: &Health) -> Result<Admin, StartError> {
+async fn bind_admin(
+    addr: SocketAddr,
+    remote_log: bool,
+    health: &Health,
+) -> Result<Admin, StartError> {
     let condition = health.watch();
     let readiness = Readiness::new(move || {
         let condition = *condition.borrow();
         (condition.is_ready(), condition.problems())
     });
-    let addr = settings.listen;
-    let bound = Admin::bind(settings, readiness).await;
+    let bound = Admin::bind(addr, remote_log, readiness).await;
     bound.map_err(|error| StartError::ListenAdmin { addr, error })
 }
 

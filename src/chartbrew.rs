@@ -37,16 +37,15 @@ const FILE_LIMIT: usize = 1_048_576;
 /// How the client reaches Chartbrew.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where Chartbrew answers, without a trailing slash or with one. Default
-    /// `https://api.chartbrew.com`.
+    /// The URL of Chartbrew's API, with or without a trailing slash.
     pub url: Url,
-    /// Limit of one attempt to connect, name resolution and TLS included. Default 2 s.
+    /// Longest time to connect, including name resolution and TLS.
     pub connect_timeout: Duration,
-    /// How long an idle connection is kept for calls that are safe to repeat. Default 4 s: less
+    /// How long an idle connection is kept for calls that are safe to repeat. It must be shorter
     /// than the 5 s after which Chartbrew closes it (hyper issue 2136).
     pub idle_timeout: Duration,
-    /// Largest answer that is read, in bytes. Default 16 MiB: a connection to a reachable
-    /// database is answered with its whole schema.
+    /// Largest response that is read, in bytes. The response to a create contains the whole schema
+    /// of a database that Chartbrew can reach.
     pub max_answer_bytes: usize,
 }
 

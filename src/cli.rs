@@ -11,11 +11,11 @@ use std::{
 
 use chartbrew_gateway::{
     app::App,
-    config::{Args, Config, SECRETS, WITH_PASSWORD, without_password},
+    config::{Args, Config},
     shutdown::Signals,
     telemetry,
 };
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -49,28 +49,16 @@ enum Command {
 }
 
 impl Cli {
-    /// Reads the command line. Help shows no value that was set: it may be a secret, also in a
-    /// variable that is not meant for one.
-    pub(crate) fn read() -> Self {
-        let matches = Self::without_values().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-    }
-
-    fn without_values() -> clap::Command {
-        let hidden = |command: clap::Command| command.mut_args(|arg| arg.hide_env_values(true));
-        Self::command().mut_subcommands(hidden)
-    }
-
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Serve(args) => {
-                let config = Config::read(*args)?;
+                let config = Config::read(&args)?;
                 config.logs.init()?;
                 runtime(&config)?.block_on(serve(config))
             }
             #[cfg(feature = "demo")]
             Command::Demo(args) => {
-                let mut config = Config::read(*args)?;
+                let mut config = Config::read(&args)?;
                 // A person is looking at what the demo prints; calls need no lines beside it.
                 if config.logs.filter == telemetry::Logs::default().filter {
                     config.logs.filter = "warn".to_owned();
@@ -83,7 +71,7 @@ impl Cli {
                 telemetry::Logs::default().init()?;
                 Runtime::new()?.block_on(demo::run_sandbox(listen))
             }
-            Command::Check(args) => check(*args),
+            Command::Check(args) => check(&args),
         }
     }
 }
@@ -125,28 +113,12 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 }
 
 /// Prints each setting as it would be used, by its variable.
-fn check(args: Args) -> Result<ExitCode, Failure> {
-    Config::read(args)?;
-    let matches = Cli::command().get_matches();
-    let (_, check) = matches.subcommand().ok_or("a subcommand was given")?;
-    let command = Cli::command();
-    let known = command.find_subcommand("check").ok_or("check is known")?;
+fn check(args: &Args) -> Result<ExitCode, Failure> {
+    let lines = args.lines();
+    Config::read(&args)?;
     let mut out = io::stdout().lock();
-    for argument in known.get_arguments() {
-        let Some(variable) = argument.get_env().map(|name| name.to_string_lossy()) else {
-            continue;
-        };
-        let value = check
-            .get_raw(argument.get_id().as_str())
-            .and_then(|mut values| values.next());
-        match value.map(|value| value.to_string_lossy()) {
-            None => writeln!(out, "{variable} is not set")?,
-            Some(_) if SECRETS.contains(&&*variable) => writeln!(out, "{variable}=(hidden)")?,
-            Some(value) if WITH_PASSWORD.contains(&&*variable) => {
-                writeln!(out, "{variable}={}", without_password(&value))?;
-            }
-            Some(value) => writeln!(out, "{variable}={value}")?,
-        }
+    for line in lines {
+        writeln!(out, "{line}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,57 +1,46 @@
-//! Every setting once: flag, environment variable, default, meaning.
+//! The settings: flags, environment variables, defaults.
 //!
-//! clap reads them as text, so that [`Config::read`] can report all mistakes at once, each by the
-//! name of its variable. What it makes is split into the Settings of the rooms. A value is never
-//! repeated in a mistake: it may be a secret in the wrong place.
+//! [`table`] defines each setting once; the flags, `--help`, the README's tables, `check` and the
+//! modules' `Settings` follow from it. A default is the one of the module that uses it. All
+//! problems are reported at once, each by the name of its variable. A problem never repeats a
+//! value, which may be a secret in the wrong place.
 
 mod args;
+mod parse;
 mod read;
+mod setting;
+mod shown;
+mod table;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 
-use std::fmt;
-
-pub use self::{
-    args::{Args, SECRETS, WITH_PASSWORD},
-    read::without_password,
-};
+pub use self::args::Args;
 use crate::{
     app,
     telemetry::{Logs, Settings as Telemetry},
 };
 
-/// All that the gateway needs to know to start.
-#[derive(Clone, Debug)]
+/// All settings of the process.
+#[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// The rooms' settings.
+    /// The settings of the modules.
     pub app: app::Settings,
     /// What is logged, and how.
     pub logs: Logs,
-    /// What is measured and exported, apart from the log.
+    /// Which metrics and traces are made and sent.
     pub telemetry: Telemetry,
     /// Threads of the runtime. `None`: one a core.
     pub worker_threads: Option<usize>,
 }
 
 /// All that is wrong with the settings, a line each.
-#[derive(Debug)]
-pub struct Mistakes(Vec<Mistake>);
+#[derive(Debug, Default, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct Problems(Vec<String>);
 
-#[derive(Debug)]
-struct Mistake {
-    variable: &'static str,
-    problem: String,
-}
-
-// === impl Mistakes ===
-
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Mistake { variable, problem }) in self.0.iter().enumerate() {
-            let line_break = if index == 0 { "" } else { "\n" };
-            write!(f, "{line_break}{variable}: {problem}")?;
-        }
-        Ok(())
+impl Problems {
+    fn add(&mut self, variable: &str, problem: impl std::fmt::Display) {
+        self.0.push(format!("{variable}: {problem}"));
     }
 }
-
-impl std::error::Error for Mistakes {}

@@ -60,26 +60,26 @@ use crate::{
 /// The rules' numbers.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How often a request is sent at most, the first time included. Default 3.
+    /// How often a request is sent at most, including the first time.
     pub attempts: u32,
     /// The wait between attempts.
     pub backoff: Backoff,
-    /// Retries allowed for each call, as a share. Default 0.2 (Finagle's and linkerd's number).
+    /// Retries allowed for each call, as a share from 0 to 1.
     pub retry_ratio: f32,
-    /// Retries allowed a second whatever the share. Default 10.
+    /// Retries allowed each second, even if the share allows no more.
     pub retries_per_second: u32,
     /// When the circuit opens.
     pub breaker: BreakerSettings,
-    /// Calls under way at once. Default 1,024.
+    /// Calls in progress at the same time.
     pub max_in_flight: usize,
-    /// How long a connection is looked for whose creation was not answered. Default 30 s.
+    /// How long a connection is searched for if the response to its creation was lost.
     pub recovery_window: Duration,
-    /// How long the response to a create with a request id is waited for when its caller is gone.
-    /// Default 1 h. (Without an id nobody can ask for it: then [`recovery_window`](Self::recovery_window)
-    /// is the limit.)
+    /// How long the response to a create with a request id is waited for when its caller has left.
+    /// (Without an id nobody can ask for it: then [`recovery_window`](Self::recovery_window) is the
+    /// limit.)
     pub abandoned_after: Duration,
-    /// Creates that go on at once when their callers are gone. The oldest makes way for a newer one.
-    /// Default 1,024.
+    /// Creates that go on at the same time although their callers have left. If there are more, the
+    /// oldest one is given up.
     pub max_abandoned: usize,
 }
 
@@ -88,6 +88,7 @@ impl Default for Settings {
         Self {
             attempts: 3,
             backoff: Backoff::default(),
+            // As in Finagle and linkerd.
             retry_ratio: 0.2,
             retries_per_second: 10,
             breaker: BreakerSettings::default(),

@@ -16,7 +16,6 @@ use prost_reflect::{DescriptorPool, DynamicMessage};
 use tonic::metadata::MetadataValue;
 
 use crate::{
-    admin,
     app::{self, App, StartError},
     proto::{
         self, Authentication, AuthenticationType, ConnectionSubType, ConnectionType, CreateRequest,
@@ -109,10 +108,7 @@ async fn bind_gateway(
                 settings.listen = SocketAddr::new(addr.ip(), 0);
             }
             Err(StartError::ListenAdmin { addr, error }) if is_taken(addr, &error) => {
-                let listen = SocketAddr::new(addr.ip(), 0);
-                settings.admin = settings
-                    .admin
-                    .map(|admin| admin::Settings { listen, ..admin });
+                settings.admin.listen = Some(SocketAddr::new(addr.ip(), 0));
             }
             bound => return Ok(bound?),
         }

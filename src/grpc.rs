@@ -34,24 +34,22 @@ use crate::{
 /// How the gateway serves.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Largest request message, in bytes, decompressed. Default 5 MiB: four files of 1 MiB and a
-    /// body fit in.
+    /// Largest request message, in bytes after decompression.
     pub max_message_bytes: usize,
-    /// Calls at once on one connection. Default 256.
+    /// Calls at the same time on one connection.
     pub max_streams: u32,
-    /// Connections of callers at once. More are closed as soon as they are made. Default 10,000.
+    /// Connections of callers at the same time. More are closed immediately.
     pub max_connections: usize,
-    /// How long a connection may take for its preface, and for the header block of each call.
-    /// Default 10 s.
+    /// How long a connection may take to send its preface, and each call to send its headers.
     pub handshake_timeout: Duration,
-    /// How long a call's message may take to arrive. Default 30 s.
+    /// How long a call's message may take to arrive.
     pub message_timeout: Duration,
-    /// How long connections and calls are still taken after the signal to stop, while the health
-    /// service says that the gateway is not serving. Default 5 s.
+    /// How long connections and calls are still accepted after the signal to stop, while the health
+    /// service says that the gateway is not serving.
     pub shutdown_delay: Duration,
-    /// How long calls under way may go on after that. Default 120 s.
+    /// How long calls may continue after that.
     pub shutdown_grace: Duration,
-    /// Deadline of a create whose caller sets none. Default 120 s.
+    /// Deadline of a create whose caller sets none.
     pub create_deadline: Duration,
     /// How large the parts of a request may be. Chartbrew's own limits by default.
     pub limits: Limits,
@@ -62,6 +60,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            // Four files of 1 MiB and a body fit in.
             max_message_bytes: 5 * 1024 * 1024,
             max_streams: 256,
             max_connections: 10_000,

@@ -4,8 +4,10 @@ mod cli;
 
 use std::process::ExitCode;
 
+use clap::Parser;
+
 fn main() -> ExitCode {
-    cli::Cli::read().run().unwrap_or_else(|error| {
+    cli::Cli::parse().run().unwrap_or_else(|error| {
         // For people and supervisors alike: one line a problem, on stderr, before any log.
         for line in error.to_string().lines() {
             eprintln!("chartbrew-gateway: {line}");

@@ -1,20 +1,15 @@
-//! The settings of telemetry: the admin port, and OpenTelemetry's own variables.
+//! OpenTelemetry's own variables (`OTEL_*`).
 //!
-//! The SDK reads its variables (`OTEL_*`) by itself, so they have no flags. Read here too are those
+//! The SDK reads them by itself, so they have no flags. Read here too are those
 //! that it does not know, those whose wrong values it would ignore without a word, and endpoints:
 //! without one nothing is exported, while the SDK would try this machine.
 
-use std::{env, net::SocketAddr};
+use std::env;
 
 use http::Uri;
 
-use super::read::Reader;
-use crate::{
-    admin,
-    telemetry::{self, Collector},
-};
-
-const ADMIN: &str = "Admin port";
+use super::{Problems, parse};
+use crate::telemetry::{self, Collector};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
@@ -37,27 +32,6 @@ const METRICS: Variables = Variables {
     protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
 };
 
-/// The settings that have flags.
-#[derive(Clone, clap::Args)]
-pub(super) struct TelemetryArgs {
-    /// Where /livez, /readyz, /metrics, /version and /log are answered; `off` for nowhere. Plain
-    /// HTTP without a password.
-    #[arg(long, env = "GATEWAY_ADMIN_LISTEN", value_name = "ADDR:PORT", help_heading = ADMIN)]
-    #[arg(default_value = "127.0.0.1:9464")]
-    pub(super) admin_listen: String,
-
-    /// Whether the log's filter may be changed (PUT /log) from other machines too.
-    #[arg(long, env = "GATEWAY_ADMIN_REMOTE_LOG", value_name = "BOOL", help_heading = ADMIN)]
-    #[arg(default_value = "false")]
-    pub(super) admin_remote_log: String,
-}
-
-/// All settings of telemetry.
-pub(super) struct TelemetryConfig {
-    pub(super) admin: Option<admin::Settings>,
-    pub(super) telemetry: telemetry::Settings,
-}
-
 /// The variables of one signal.
 struct Variables {
     exporter: &'static str,
@@ -75,42 +49,16 @@ struct Transport {
 /// Reads a variable. By OpenTelemetry's specification, one that is empty is not set.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-impl Reader {
-    pub(super) fn telemetry(&mut self, args: TelemetryArgs) -> Option<TelemetryConfig> {
-        let TelemetryArgs {
-            admin_listen,
-            admin_remote_log,
-        } = args;
-        let remote_log = self.flag("GATEWAY_ADMIN_REMOTE_LOG", &admin_remote_log);
-        let admin = self.admin_listen(&admin_listen);
+impl Problems {
+    /// Reads the environment. Without an admin port and a collector nothing is measured.
+    pub(super) fn telemetry(&mut self, admin_port: bool) -> Option<telemetry::Settings> {
         let variable = |name: &str| env::var(name).ok().filter(|text| !text.is_empty());
-        let telemetry = self.open_telemetry(admin.is_some_and(|addr| addr.is_some()), &variable);
-        let remote_log = remote_log?;
-        Some(TelemetryConfig {
-            admin: admin?.map(|listen| admin::Settings { listen, remote_log }),
-            telemetry: telemetry?,
-        })
+        self.open_telemetry(admin_port, &variable)
     }
 
-    fn admin_listen(&mut self, text: &str) -> Option<Option<SocketAddr>> {
-        match text.trim() {
-            "off" => Some(None),
-            text => match text.parse() {
-                Ok(addr) => Some(Some(addr)),
-                Err(_) => self.wrong(
-                    "GATEWAY_ADMIN_LISTEN",
-                    "must be an IP address and a port, 127.0.0.1:9464, or off",
-                ),
-            },
-        }
-    }
-
-    fn flag(&mut self, variable: &'static str, text: &str) -> Option<bool> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "true" => Some(true),
-            "false" | "" => Some(false),
-            _ => self.wrong(variable, "must be true or false"),
-        }
+    fn wrong<T>(&mut self, variable: &str, problem: impl std::fmt::Display) -> Option<T> {
+        self.add(variable, problem);
+        None
     }
 
     fn open_telemetry(
@@ -118,8 +66,11 @@ impl Reader {
         is_scraped: bool,
         variable: Lookup<'_>,
     ) -> Option<telemetry::Settings> {
-        let disabled = variable("OTEL_SDK_DISABLED").unwrap_or_default();
-        let disabled = self.flag("OTEL_SDK_DISABLED", &disabled);
+        let disabled = match variable("OTEL_SDK_DISABLED").map(|text| parse::switch(&text)) {
+            None => Some(false),
+            Some(Ok(disabled)) => Some(disabled),
+            Some(Err(problem)) => self.wrong("OTEL_SDK_DISABLED", problem),
+        };
         let common = self.transport(ENDPOINT, PROTOCOL, variable);
         let traces = self.collector(&TRACES, common, variable);
         let metrics = self.collector(&METRICS, common, variable);
@@ -231,11 +182,11 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::read::tests::read, *};
+    use super::{super::tests::read, *};
 
-    /// The settings of a gateway with an admin port, and whether there were mistakes.
+    /// The settings of a gateway with an admin port, and `None` if there were problems.
     fn with(variables: &[(&str, &str)]) -> Option<telemetry::Settings> {
-        Reader::default().open_telemetry(true, &|name| {
+        Problems::default().open_telemetry(true, &|name| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| (*value).to_owned())
         })
@@ -271,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_mistakes() {
+    fn wrong_values_are_problems() {
         let cases = [
             (ENDPOINT, "c:4317"),
             (ENDPOINT, "ftp://c"),

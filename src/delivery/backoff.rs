@@ -7,9 +7,9 @@ use std::time::Duration;
 /// Jitter" in the AWS Architecture Blog.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// Upper bound of the first wait. Default 100 ms.
+    /// Upper bound of the first wait.
     pub base: Duration,
-    /// Upper bound of every wait. Default 5 s.
+    /// Upper bound of every wait.
     pub cap: Duration,
 }
 

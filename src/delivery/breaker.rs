@@ -14,9 +14,9 @@ use crate::telemetry::{self, CircuitState, Event};
 /// When the circuit opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// Failures in a row that open it. Default 5.
+    /// Failures in a row that open it.
     pub failures: u32,
-    /// How long it stays open before a call is let through as a probe. Default 5 s.
+    /// How long it stays open before a call is let through as a probe.
     pub probe_after: Duration,
 }
 

@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use chartbrew_gateway::{
+    admin,
     app::{self, App},
     chartbrew, delivery,
     delivery::request_id::{RedisSettings, StoreSettings},
@@ -56,7 +57,10 @@ impl Gateway {
                 ..chartbrew::Settings::default()
             },
             request_id_store: StoreSettings::Redis(store),
-            admin: None,
+            admin: admin::Settings {
+                listen: None,
+                ..admin::Settings::default()
+            },
         };
         let runtime = Runtime::new().unwrap();
         let app = runtime.spawn(App::bind(settings)).await.unwrap().unwrap();

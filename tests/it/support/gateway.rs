@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use chartbrew_gateway::{
+    admin,
     app::{self, App},
     chartbrew, delivery, grpc,
     proto::{
@@ -28,7 +29,10 @@ pub(crate) fn gateway(upstream: &str) -> Builder {
     let fast = Duration::from_millis(1);
     Builder(app::Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
-        admin: None,
+        admin: admin::Settings {
+            listen: None,
+            ..admin::Settings::default()
+        },
         grpc: grpc::Settings {
             shutdown_delay: Duration::ZERO,
             ..grpc::Settings::default()

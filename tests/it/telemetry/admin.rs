@@ -1,6 +1,5 @@
 //! The admin port.
 
-use chartbrew_gateway::admin;
 use chartbrew_sandbox::{Fault, Gate};
 
 use tokio::{
@@ -43,10 +42,7 @@ async fn it_says_what_is_wrong_and_stays_ready_in_an_outage() {
     let gateway = gateway(&nobody().await)
         .with(|settings| {
             settings.delivery.breaker.failures = 1;
-            settings.admin = Some(admin::Settings {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                remote_log: false,
-            });
+            settings.admin.listen = Some("127.0.0.1:0".parse().unwrap());
         })
         .start()
         .await;
@@ -132,10 +128,7 @@ async fn stalled_puts(admin: std::net::SocketAddr, host: &str) -> Vec<TcpStream>
 async fn a_body_that_does_not_come_blocks_nobody() {
     let gateway = gateway(&nobody().await)
         .with(|settings| {
-            settings.admin = Some(admin::Settings {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                remote_log: false,
-            });
+            settings.admin.listen = Some("127.0.0.1:0".parse().unwrap());
         })
         .start()
         .await;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chartbrew_gateway::{admin, chartbrew::Token, delivery::request_id::StoreSettings};
+use chartbrew_gateway::{chartbrew::Token, delivery::request_id::StoreSettings};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{
@@ -18,10 +18,7 @@ const NOT_SERVING: i32 = 2;
 
 fn with_admin(upstream: &str) -> Builder {
     gateway(upstream).with(|settings| {
-        settings.admin = Some(admin::Settings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            remote_log: false,
-        });
+        settings.admin.listen = Some("127.0.0.1:0".parse().unwrap());
     })
 }
 

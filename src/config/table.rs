@@ -1,0 +1,167 @@
+//! Every setting of the gateway but those of OpenTelemetry.
+//!
+//! Durations are written with a unit: `500ms`, `2s`, `1h`.
+
+use super::{
+    parse::{
+        address, address_or_off, count, count_to, duration, duration_or_zero, log_filter,
+        log_format, share, store, switch, token, token_file, url,
+    },
+    setting::{Group, groups},
+    shown::{hidden, without_password},
+};
+
+/// Above it tokio's semaphore panics.
+const MAX_PERMITS: usize = tokio::sync::Semaphore::MAX_PERMITS;
+
+/// Above it tower's retry budget panics.
+const MAX_RETRIES: usize = i32::MAX as usize - 1;
+
+/// More than any machine has cores: a start with more threads would not come to its end.
+const MAX_THREADS: usize = 4096;
+
+/// The settings in the order of the help. `check` and the README have the same order.
+pub(super) const GROUPS: &[Group] = groups! {
+    "Chartbrew" {
+        /// The URL of Chartbrew's API: http:// or https://, with a path if the API has one.
+        "CHARTBREW_URL", "URL", app.chartbrew.url, url;
+
+        /// A Chartbrew token that the gateway uses for every call. Unset: each call uses its
+        /// caller's token. With this token the gateway listens on loopback only, because it does
+        /// not authenticate its callers.
+        "CHARTBREW_TOKEN", "TOKEN", app.grpc.own_token, token, show(hidden);
+
+        /// A file that contains this token. Use either the file or CHARTBREW_TOKEN.
+        "CHARTBREW_TOKEN_FILE", "PATH", app.grpc.own_token, token_file, not_with("CHARTBREW_TOKEN");
+
+        /// Longest time to connect to Chartbrew, including name resolution and TLS.
+        "GATEWAY_CONNECT_TIMEOUT", "DURATION", app.chartbrew.connect_timeout, duration;
+
+        /// How long an idle connection to Chartbrew is kept open. Chartbrew closes it after 5 s, a
+        /// proxy may close it earlier: use a shorter time than both.
+        "GATEWAY_IDLE_TIMEOUT", "DURATION", app.chartbrew.idle_timeout, duration;
+
+        /// Largest response of Chartbrew that is read, in bytes. It can contain the schema of a
+        /// database.
+        "GATEWAY_MAX_ANSWER_BYTES", "BYTES", app.chartbrew.max_answer_bytes, count;
+    }
+
+    "Serving" {
+        /// The address that callers connect to. It serves gRPC without TLS.
+        "GATEWAY_LISTEN", "ADDR:PORT", app.listen, address;
+
+        /// Largest request message, in bytes after decompression. The default is enough for four
+        /// files of 1 MiB and a body.
+        "GATEWAY_MAX_MESSAGE_BYTES", "BYTES", app.grpc.max_message_bytes, count;
+
+        /// How many calls one connection can have at the same time.
+        "GATEWAY_MAX_STREAMS", "COUNT", app.grpc.max_streams, count;
+
+        /// The deadline of a Create call whose caller sets none.
+        "GATEWAY_CREATE_DEADLINE", "DURATION", app.grpc.create_deadline, duration;
+
+        /// How many connections callers can have at the same time. More connections are closed
+        /// immediately.
+        "GATEWAY_MAX_CONNECTIONS", "COUNT", app.grpc.max_connections, count_to::<MAX_PERMITS, _>;
+
+        /// How long a connection may take to send its HTTP/2 preface, and each call to send its
+        /// headers.
+        "GATEWAY_HANDSHAKE_TIMEOUT", "DURATION", app.grpc.handshake_timeout, duration;
+
+        /// How long a call may take to send its message.
+        "GATEWAY_MESSAGE_TIMEOUT", "DURATION", app.grpc.message_timeout, duration;
+
+        /// How long new calls are still accepted after SIGTERM or SIGINT. During this time the
+        /// health service reports NOT_SERVING, so that load balancers stop sending calls. 0s: no
+        /// delay.
+        "GATEWAY_SHUTDOWN_DELAY", "DURATION", app.grpc.shutdown_delay, duration_or_zero;
+
+        /// How long calls may continue after GATEWAY_SHUTDOWN_DELAY. A second signal stops the
+        /// gateway immediately.
+        "GATEWAY_SHUTDOWN_GRACE", "DURATION", app.grpc.shutdown_grace, duration;
+    }
+
+    "Delivery" {
+        /// How often a request is sent to Chartbrew at most, including the first time. It is sent
+        /// again only if it certainly had no effect.
+        "GATEWAY_ATTEMPTS", "COUNT", app.delivery.attempts, count;
+
+        /// Longest wait before the second attempt. It doubles with each further attempt. The actual
+        /// wait is a random time between 0 and this limit (full jitter).
+        "GATEWAY_BACKOFF", "DURATION", app.delivery.backoff.base, duration;
+
+        /// Longest wait before any attempt.
+        "GATEWAY_BACKOFF_MAX", "DURATION", app.delivery.backoff.cap, duration;
+
+        /// How many retries are allowed, as a share of the calls, between 0 and 1: 0.2 allows one
+        /// retry for five calls.
+        "GATEWAY_RETRY_RATIO", "SHARE", app.delivery.retry_ratio, share;
+
+        /// How many retries are allowed each second, even if GATEWAY_RETRY_RATIO allows no more.
+        "GATEWAY_RETRIES_PER_SECOND", "COUNT", app.delivery.retries_per_second,
+            count_to::<MAX_RETRIES, _>;
+
+        /// How many failures in a row to reach Chartbrew (no connection, or status 503) open the
+        /// circuit. While it is open, calls fail immediately.
+        "GATEWAY_CIRCUIT_FAILURES", "COUNT", app.delivery.breaker.failures, count;
+
+        /// How long the circuit stays open before one call is sent to test whether Chartbrew can be
+        /// reached.
+        "GATEWAY_CIRCUIT_PROBE", "DURATION", app.delivery.breaker.probe_after, duration;
+
+        /// How many calls can be in progress at the same time. More calls are refused immediately.
+        "GATEWAY_MAX_IN_FLIGHT", "COUNT", app.delivery.max_in_flight, count_to::<MAX_PERMITS, _>;
+
+        /// How long the gateway searches for a connection if the response to its creation was lost.
+        "GATEWAY_RECOVERY_WINDOW", "DURATION", app.delivery.recovery_window, duration;
+
+        /// How long the gateway waits for the response to a create with a request_id whose caller
+        /// has left. For a create without a request_id, it is GATEWAY_RECOVERY_WINDOW.
+        "GATEWAY_ABANDONED_AFTER", "DURATION", app.delivery.abandoned_after, duration;
+
+        /// For how many creates the gateway waits although their callers have left. If there are
+        /// more, it stops waiting for the oldest one.
+        "GATEWAY_MAX_ABANDONED", "COUNT", app.delivery.max_abandoned, count;
+
+        /// Where request ids are stored: memory (of this process), or a Redis or Valkey that
+        /// several gateways share, as redis://user:password@host:6379/0. Only the host is required.
+        /// Use rediss:// for TLS.
+        "GATEWAY_REQUEST_ID_STORE", "STORE", app.request_id_store, store, show(without_password);
+    }
+
+    "Limits of requests" {
+        /// Longest name, in characters. The default is the width of Chartbrew's database column.
+        "GATEWAY_MAX_NAME_CHARS", "COUNT", app.grpc.limits.name_chars, count;
+
+        /// Largest JSON body sent to Chartbrew, in bytes. The default is the limit above which
+        /// Chartbrew responds with 413.
+        "GATEWAY_MAX_BODY_BYTES", "BYTES", app.grpc.limits.body_bytes, count;
+
+        /// Largest text that Chartbrew encrypts (options, password, …), in bytes before encryption.
+        "GATEWAY_MAX_ENCRYPTED_BYTES", "BYTES", app.grpc.limits.encrypted_text_bytes, count;
+
+        /// Largest file, in bytes, at most 1048576. A larger file crashes Chartbrew.
+        "GATEWAY_MAX_FILE_BYTES", "BYTES", app.grpc.limits.file_bytes, count_to::<1_048_576, _>;
+    }
+
+    "Process" {
+        /// What is logged: a level (error, warn, info, debug, trace), or a filter such as
+        /// info,chartbrew_gateway=debug.
+        "GATEWAY_LOG", "FILTER", logs.filter, log_filter;
+
+        /// The format of the log: text or json. Unset: text if stderr is a terminal, else json.
+        "GATEWAY_LOG_FORMAT", "FORMAT", logs.format, log_format;
+
+        /// How many threads serve calls. Unset: one for each CPU core.
+        "GATEWAY_WORKER_THREADS", "COUNT", worker_threads, count_to::<MAX_THREADS, _>;
+    }
+
+    "Admin port" {
+        /// The address of the admin port, or off. It serves /livez, /readyz, /metrics, /version and
+        /// /log as plain HTTP without a password.
+        "GATEWAY_ADMIN_LISTEN", "ADDR:PORT", app.admin.listen, address_or_off;
+
+        /// Whether other machines too can change the filter of the log (PUT /log): true or false.
+        "GATEWAY_ADMIN_REMOTE_LOG", "BOOL", app.admin.remote_log, switch;
+    }
+};
