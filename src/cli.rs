@@ -115,7 +115,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 /// Prints each setting as it would be used, by its variable.
 fn check(args: &Args) -> Result<ExitCode, Failure> {
     let lines = args.lines();
-    Config::read(&args)?;
+    Config::read(args)?;
     let mut out = io::stdout().lock();
     for line in lines {
         writeln!(out, "{line}")?;
