@@ -3,7 +3,7 @@
 //!
 //! | type | direction |
 //! |---|---|
-//! | [`NewConnection`] → [`CreateBody`] | the body of a create, serialised once |
+//! | [`NewConnection`] → [`CreateBody`] → [`Create`] | the body of a create, serialised once, and what belongs to it |
 //! | [`Files`] | the parts of an upload |
 //! | [`Connection`], [`ConnectionList`] | what comes back |
 //! | [`Likeness`] | whether a row that came back is what a body asked for |
@@ -15,6 +15,7 @@
 //! it.
 
 mod connection;
+mod create;
 mod files;
 mod lenient;
 mod likeness;
@@ -25,8 +26,9 @@ mod new_connection;
 mod tests;
 
 pub use connection::Connection;
+pub use create::{Create, CreateBody};
 pub use files::{File, Files};
 pub use lenient::{PortText, ProjectId};
 pub use likeness::{Likeness, View};
 pub use list::{ConnectionList, Unreadable};
-pub use new_connection::{CreateBody, NewConnection, authentication};
+pub use new_connection::{NewConnection, authentication};

@@ -3,7 +3,7 @@
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
-use super::{Limits, Violations, enums::Table, json};
+use super::{enums::Table, json, limits::Limits, violations::Violations};
 
 /// Collects violations while a request is mapped. A method that finds one gives back whatever
 /// lets the mapping go on.

@@ -3,6 +3,7 @@
 use proptest::{collection, option, prelude::*};
 use prost_types::{ListValue, Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::*;
 use crate::{chartbrew::types, proto};

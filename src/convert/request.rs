@@ -4,9 +4,14 @@ use prost_types::{Struct, value::Kind as ValueKind};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Create, Limits, Violations, check::Check, enums, json, violations::brief};
+use super::{
+    check::Check,
+    enums, json,
+    limits::Limits,
+    violations::{Violations, brief},
+};
 use crate::{
-    chartbrew::types::{self, CreateBody, Files, NewConnection, ProjectId, names},
+    chartbrew::types::{self, Create, CreateBody, Files, NewConnection, ProjectId, names},
     proto,
 };
 
@@ -43,7 +48,7 @@ pub fn create(request: proto::CreateRequest, limits: &Limits) -> Result<Create, 
     let files = files.map(|files| check.files(files)).unwrap_or_default();
     match body {
         Some(body) if check.violations.is_empty() => Ok(Create {
-            team_id,
+            team: team_id,
             body,
             request_id,
             files,

@@ -3,10 +3,11 @@
 use prost::Message as _;
 use prost_types::{ListValue, Struct, Value as ProtoValue, value::Kind as ValueKind};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
 use crate::{
-    chartbrew::types::{self, names},
+    chartbrew::types::{self, Create, names},
     proto,
 };
 

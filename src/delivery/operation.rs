@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tower::retry::budget::Budget;
 
 use super::{
-    Caller, Create, Error, Origin, SentBy, Shared,
+    Caller, Error, Origin, SentBy, Shared,
     identical::Place,
     progress::{Progress, ProgressCell},
     request_id::{Identity, Key},
 };
 use crate::{
-    chartbrew::types::Connection,
+    chartbrew::types::{Connection, Create},
     telemetry::{self, InFlight},
 };
 

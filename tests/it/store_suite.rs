@@ -4,11 +4,8 @@
 use std::{future::Future, time::Duration};
 
 use chartbrew_gateway::{
-    chartbrew::types::{CreateBody, Files, NewConnection},
-    delivery::{
-        Create,
-        request_id::{Identity, Next, Store},
-    },
+    chartbrew::types::{Create, CreateBody, Files, NewConnection},
+    delivery::request_id::{Identity, Next, Store},
 };
 use tokio::time::sleep;
 use uuid::Uuid;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
@@ -71,16 +70,6 @@ pub struct NewConnection {
     pub ssh_jump_port: Option<i32>,
     /// Fields that are not modelled, by REST name. Must hold none that is.
     pub extra: Map<String, Value>,
-}
-
-/// The body of a create: the JSON as it goes out, and what it was made from, so that a row found
-/// later can be compared with it.
-///
-/// Attempts share the bytes; cloning [`CreateBody::json`] copies nothing.
-#[derive(Clone)]
-pub struct CreateBody {
-    json: Bytes,
-    sent: Box<NewConnection>,
 }
 
 /// The JSON object of `authentication`.
@@ -173,42 +162,6 @@ impl fmt::Debug for NewConnection {
         f.debug_struct("NewConnection")
             .field("team_id", &self.team_id)
             .field("kind", &self.kind)
-            .finish_non_exhaustive()
-    }
-}
-
-// === impl CreateBody ===
-
-impl CreateBody {
-    /// Serialises `connection`, once and for all.
-    ///
-    /// # Errors
-    ///
-    /// Whatever serde_json reports; no value of these types is known to make it fail.
-    pub fn try_new(connection: NewConnection) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            json: serde_json::to_vec(&connection)?.into(),
-            sent: Box::new(connection),
-        })
-    }
-
-    /// The JSON to send. The same connection always gives the same bytes.
-    #[must_use]
-    pub fn json(&self) -> &Bytes {
-        &self.json
-    }
-
-    /// What the JSON was made from.
-    #[must_use]
-    pub fn sent(&self) -> &NewConnection {
-        &self.sent
-    }
-}
-
-impl fmt::Debug for CreateBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CreateBody")
-            .field("len", &self.json.len())
             .finish_non_exhaustive()
     }
 }
