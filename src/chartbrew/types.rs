@@ -24,11 +24,13 @@ pub mod names;
 mod new_connection;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 pub use connection::Connection;
 pub use create::{Create, CreateBody};
 pub use files::{File, Files};
 pub use lenient::{PortText, ProjectId};
 pub use likeness::{Likeness, View};
-pub use list::{ConnectionList, Unreadable};
+pub use list::ConnectionList;
 pub use new_connection::{NewConnection, authentication};
+pub use unreadable::Unreadable;

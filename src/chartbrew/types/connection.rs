@@ -1,16 +1,15 @@
 //! A connection as Chartbrew returns it.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer, de::MapAccess, ser::SerializeMap};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
 use super::{
-    PortText, ProjectId, Unreadable,
-    lenient::Read,
-    list::{self, Element},
+    lenient::{PortText, ProjectId, take},
     names,
+    unreadable::Unreadable,
 };
 
 /// One list of the modelled fields makes the struct, its reader and its writer, so that none of
@@ -30,19 +29,13 @@ macro_rules! connection {
         }
 
         impl Connection {
-            /// Reads the value of `key` into its place.
-            fn read<'de, A: MapAccess<'de>>(
-                &mut self,
-                key: Cow<'de, str>,
-                map: &mut A,
-            ) -> Result<(), A::Error> {
-                match &*key {
-                    $($name => keep($name, map.next_value()?, &mut self.$field, &mut self.extra),)+
-                    _ => {
-                        self.extra.insert(key.into_owned(), map.next_value()?);
-                    }
+            /// Takes the modelled fields out of a row; the rest is `extra`.
+            fn read(id: i32, mut row: Map<String, Value>) -> Self {
+                Self {
+                    id,
+                    $($field: take(&mut row, $name),)+
+                    extra: row,
                 }
-                Ok(())
             }
         }
 
@@ -150,24 +143,11 @@ impl Connection {
     /// [`Unreadable`], which says nothing about whether the call took effect: after a 200 to a
     /// create, the connection exists.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        list::parse::<Element>(json)?.into_row()
-    }
-
-    /// Reads a JSON object that is open already. `None`: it has no usable id.
-    pub(super) fn from_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
-        let mut row = Self::default();
-        let mut id = None;
-        while let Some(Key(key)) = map.next_key()? {
-            if key == names::ID {
-                id = match map.next_value()? {
-                    Read::As(id) if id > 0 => Some(id),
-                    Read::As(_) | Read::Null | Read::Other(_) => None,
-                };
-            } else {
-                row.read(key, &mut map)?;
-            }
-        }
-        Ok(id.map(|id| Self { id, ..row }))
+        let Value::Object(mut row) = serde_json::from_slice(json)? else {
+            return Err(Unreadable::WrongShape);
+        };
+        let id = take(&mut row, names::ID).filter(|id| *id > 0);
+        Ok(Self::read(id.ok_or(Unreadable::NoId)?, row))
     }
 }
 
@@ -178,26 +158,4 @@ impl fmt::Debug for Connection {
             .field("team_id", &self.team_id)
             .finish_non_exhaustive()
     }
-}
-
-/// A key, borrowed from the input where it has no escapes.
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Puts a value where it belongs. The last of duplicate keys wins, wherever the first one went.
-fn keep<T>(
-    name: &'static str,
-    read: Read<T>,
-    field: &mut Option<T>,
-    extra: &mut Map<String, Value>,
-) {
-    extra.remove(name);
-    *field = match read {
-        Read::Null => None,
-        Read::As(value) => Some(value),
-        Read::Other(value) => {
-            extra.insert(name.to_owned(), value);
-            None
-        }
-    };
 }
