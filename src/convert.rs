@@ -1,28 +1,39 @@
 //! Pure mapping between the gRPC contract and Chartbrew's REST types.
 //!
-//! - [`create`]: request → [`types::Create`](crate::chartbrew::types::Create), or [`Violations`]: all that is wrong with it, at once, in
-//!   the contract's terms. Chartbrew itself accepts nearly anything and stores it, so wrong input
-//!   is caught here or nowhere. What Chartbrew neither refuses nor spoils is let through.
+//! - [`create`]: request → [`types::Create`], or [`Violations`]: all that is wrong with it, at once,
+//!   in the contract's terms. Chartbrew itself accepts nearly anything and stores it, so wrong
+//!   input is caught here or nowhere. What Chartbrew neither refuses nor spoils is let through.
 //! - [`connection`]: a row → the contract's `Connection`, with nothing lost on the way.
 //! - [`proto_field`]: the contract's name of a REST field, for naming what Chartbrew refused.
+//!
+//! Which fields there are, and how each is mapped, is in the table of `chartbrew/types/table.rs`;
+//! the functions that its rows name are in `check.rs` and `show.rs`.
 //!
 //! Nothing here waits, logs or remembers.
 
 mod check;
 mod enums;
-mod fields;
 mod json;
 mod limits;
 #[cfg(test)]
 mod properties;
 mod request;
 mod response;
+mod show;
 #[cfg(test)]
 mod tests;
 mod violations;
 
-pub use fields::proto_field;
 pub use limits::Limits;
 pub use request::create;
 pub use response::connection;
 pub use violations::{Kind, Violation, Violations};
+
+use crate::chartbrew::types;
+
+/// Where `CreateRequest` has the REST field of this name (exact case): `subType` →
+/// `connection.sub_type`. `None` if a request has no such field.
+#[must_use]
+pub fn proto_field(rest_name: &str) -> Option<&'static str> {
+    types::field(rest_name)?.path
+}

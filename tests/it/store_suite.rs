@@ -4,7 +4,7 @@
 use std::{future::Future, time::Duration};
 
 use chartbrew_gateway::{
-    chartbrew::types::{Create, CreateBody, Files, NewConnection},
+    chartbrew::types::{Create, CreateBody, Files, NewConnection, OptionalFields},
     delivery::request_id::{Identity, Next, Store},
 };
 use tokio::time::sleep;
@@ -62,7 +62,10 @@ fn create(team: i32, name: &str) -> Create {
         team_id: team,
         name: name.to_owned(),
         kind: "postgres",
-        password: Some("marker-password".to_owned()),
+        fields: OptionalFields {
+            password: Some("marker-password".to_owned()),
+            ..OptionalFields::default()
+        },
         ..NewConnection::default()
     };
     Create {

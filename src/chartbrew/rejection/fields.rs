@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{FieldError, Problem, body::text};
-use crate::chartbrew::types::names;
+use crate::chartbrew::types;
 
 /// Codes of MySQL and MariaDB for a value that does not fit its column.
 const MYSQL_CODES: [(&str, Problem); 9] = [
@@ -26,7 +26,7 @@ pub(super) fn refused(body: &Value) -> Vec<FieldError> {
     for error in named.chain(column_of_the_database(&body["parent"])) {
         let seen = |known: &FieldError| known.field == error.field;
         // A row has at most as many fields as the API: a body with more is not Chartbrew's.
-        if !fields.iter().any(seen) && fields.len() < names::MODELLED.len() {
+        if !fields.iter().any(seen) && fields.len() < types::fields().count() {
             fields.push(error);
         }
     }
@@ -60,7 +60,7 @@ fn column_of_the_database(parent: &Value) -> Option<FieldError> {
 }
 
 fn field(name: &str, problem: Problem) -> Option<FieldError> {
-    let field = names::MODELLED.iter().find(|known| **known == name)?;
+    let field = types::field(name)?.rest;
     Some(FieldError { field, problem })
 }
 

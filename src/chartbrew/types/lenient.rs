@@ -31,16 +31,16 @@ pub(super) trait Modelled: Sized {
     fn read(value: Value) -> Result<Self, Value>;
 }
 
-/// Takes a field out of a row. Null counts as unset; a value that is not of the modelled type stays
-/// in the row.
-pub(super) fn take<T: Modelled>(row: &mut Map<String, Value>, name: &str) -> Option<T> {
-    match T::read(row.remove(name)?) {
-        Ok(value) => Some(value),
-        Err(Value::Null) => None,
-        Err(other) => {
-            row.insert(name.to_owned(), other);
+/// Puts a value into its place. Null counts as unset; a value that is not of the modelled type is
+/// given back.
+pub(super) fn put<T: Modelled>(place: &mut Option<T>, value: Value) -> Option<Value> {
+    match T::read(value) {
+        Ok(value) => {
+            *place = Some(value);
             None
         }
+        Err(Value::Null) => None,
+        Err(other) => Some(other),
     }
 }
 
