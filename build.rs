@@ -15,15 +15,20 @@ const SECRET_MESSAGES: [&str; 5] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile([CONTRACT], ["proto"])?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_file(CONTRACT)?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    // Encoded by the compiler, since prost's types have no place for `debug_redact`.
     fs::write(
         out.join("descriptors.bin"),
-        prost::Message::encode_to_vec(&descriptors),
+        compiler.encode_file_descriptor_set(),
     )?;
     tonic_prost_build::configure()
         .bytes(".chartbrew.connection.v1.ConnectionFiles")
         .skip_debug(SECRET_MESSAGES)
-        .compile_fds(descriptors)?;
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

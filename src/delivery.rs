@@ -37,7 +37,6 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::retry::budget::TpsBudget;
-use uuid::Uuid;
 
 use self::{
     abandoned::Abandoned, breaker::Breaker, identical::IdenticalCreates, lists::Lists,
@@ -52,7 +51,7 @@ pub use self::{
 use crate::{
     chartbrew::{
         Client, Token,
-        types::{Connection, CreateBody, Files},
+        types::{Connection, Create},
     },
     telemetry::{CircuitState, InFlight},
 };
@@ -112,19 +111,6 @@ pub struct Caller {
     /// Counts how often the request is sent, as it happens: who stops to wait
     /// can still tell.
     pub attempts: Arc<AtomicU32>,
-}
-
-/// A connection to create.
-#[derive(Clone, Debug)]
-pub struct Create {
-    /// The team that will own it.
-    pub team: i32,
-    /// The REST body.
-    pub body: CreateBody,
-    /// Makes the call safe to repeat.
-    pub request_id: Option<Uuid>,
-    /// Uploaded once it was created.
-    pub files: Files,
 }
 
 /// How a call ended.

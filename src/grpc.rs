@@ -97,7 +97,7 @@ impl ConnectionService for Handlers {
             .map_err(|violations| context.violations(&violations))?;
         context.request_id = create.request_id;
         let caller = call.caller(token, self.settings.create_deadline);
-        let delivered = self.delivery.create(caller, to_delivery(create)).await;
+        let delivered = self.delivery.create(caller, create).await;
         if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
             context.forgets_ids = context.request_id.take().is_some();
         }
@@ -137,20 +137,5 @@ fn is_token_rejected(error: &delivery::Error) -> bool {
         Rejected(rejection) => *rejection == Rejection::TokenRejected,
         FilesNotUploaded { cause, .. } | NotReadable { cause, .. } => is_token_rejected(cause),
         _ => false,
-    }
-}
-
-fn to_delivery(create: convert::Create) -> delivery::Create {
-    let convert::Create {
-        team_id,
-        body,
-        request_id,
-        files,
-    } = create;
-    delivery::Create {
-        team: team_id,
-        body,
-        request_id,
-        files,
     }
 }

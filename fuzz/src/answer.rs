@@ -4,8 +4,8 @@ use chartbrew_gateway::{
     chartbrew::{
         Rejection,
         types::{
-            Connection, ConnectionList, CreateBody, Likeness, NewConnection, Unreadable, View,
-            names,
+            self, Connection, ConnectionList, CreateBody, NewConnection, OptionalFields, PortText,
+            RowMatch, SshFields, Unreadable, View,
         },
     },
     convert, proto,
@@ -73,7 +73,7 @@ fn rejection(status: u16, of_a_connection: bool, body: &[u8]) {
     if let Rejection::Fields(fields) = &rejection {
         assert!(!fields.is_empty());
         for (index, error) in fields.iter().enumerate() {
-            assert!(names::is_modelled(error.field));
+            assert!(types::field(error.field).is_some());
             assert!(fields[..index].iter().all(|e| e.field != error.field));
             // Every column has a name that callers know, or is one that no request can carry.
             let known = convert::proto_field(error.field);
@@ -93,7 +93,7 @@ fn is_whole(body: &[u8], row: &Connection) {
     let written = serde_json::to_value(row).expect("a row can be written");
     for (name, value) in &answered {
         let kept = written.get(name);
-        if names::is_modelled(name) {
+        if types::field(name).is_some() {
             assert!(kept.is_some() || value.is_null(), "a field is lost");
         } else {
             assert!(
@@ -133,10 +133,10 @@ fn is_recognised(row: &Connection) {
     let views = [View::List, View::Single];
     for body in [minimal(), full()] {
         for view in views {
-            let likeness = body.likeness(row, view);
+            let compared = body.compare(row, view);
             let same_name = row.name.as_deref() == Some(&body.sent().name);
-            assert!(same_name || likeness == Likeness::Different);
-            assert!(likeness != Likeness::Same || row.team_id == Some(body.sent().team_id));
+            assert!(same_name || compared == RowMatch::Mismatch);
+            assert!(compared != RowMatch::Match || row.team_id == Some(body.sent().team_id));
         }
     }
     let Some(asked) = asked_for(row) else {
@@ -147,8 +147,8 @@ fn is_recognised(row: &Connection) {
         ..asked.clone()
     };
     for view in views {
-        assert_eq!(body(asked.clone()).likeness(row, view), Likeness::Same);
-        assert_eq!(body(other.clone()).likeness(row, view), Likeness::Different);
+        assert_eq!(body(asked.clone()).compare(row, view), RowMatch::Match);
+        assert_eq!(body(other.clone()).compare(row, view), RowMatch::Mismatch);
     }
 }
 
@@ -190,13 +190,9 @@ fn minimal() -> CreateBody {
 
 fn full() -> CreateBody {
     let text = || Some("<string>".to_owned());
-    body(NewConnection {
-        team_id: 1,
-        name: "<string>".to_owned(),
-        kind: "mongodb",
-        sub_type: Some("timescaledb"),
+    let fields = OptionalFields {
         host: text(),
-        port: text(),
+        port: text().map(PortText),
         db_name: text(),
         username: text(),
         password: text(),
@@ -205,7 +201,15 @@ fn full() -> CreateBody {
         authentication: Some(Map::new()),
         firebase_service_account: Some(Map::new()),
         ssl: Some(false),
-        ssl_mode: Some("require"),
+        ssl_mode: Some("require".to_owned()),
+        ..OptionalFields::default()
+    };
+    body(NewConnection {
+        team_id: 1,
+        name: "<string>".to_owned(),
+        kind: "mongodb",
+        sub_type: Some("timescaledb"),
+        fields,
         ..NewConnection::default()
     })
 }
@@ -219,52 +223,38 @@ fn asked_for(row: &Connection) -> Option<NewConnection> {
     let sub_types = [&TYPES[..], &MORE_SUB_TYPES[..]].concat();
     let kind = known(&TYPES, &row.kind)??;
     let sub_type = known(&sub_types, &row.sub_type)?;
+    let fields = &row.fields;
     let stored = [
-        &row.host,
-        &row.db_name,
-        &row.username,
-        &row.ssh_host,
-        &row.ssh_username,
-        &row.ssh_jump_host,
+        &fields.host,
+        &fields.db_name,
+        &fields.username,
+        &fields.ssh.host,
+        &fields.ssh.username,
+        &fields.ssh.jump_host,
     ];
     let rewritten = REWRITTEN.contains(&sub_type.unwrap_or(kind));
     let empty = stored.iter().any(|text| text.as_deref() == Some(""))
-        || row.port.as_ref().is_some_and(|port| port.0.is_empty())
-        || row.project_ids.as_ref().is_some_and(Vec::is_empty);
-    let misread = row.extra.keys().any(|name| names::is_modelled(name));
+        || fields.port.as_ref().is_some_and(|port| port.0.is_empty())
+        || fields.project_ids.as_ref().is_some_and(Vec::is_empty);
+    let misread = row.extra.keys().any(|name| types::field(name).is_some());
     if rewritten || empty || misread {
         return None;
     }
     let secret = |stored: Option<bool>| (stored == Some(true)).then(|| "secret".to_owned());
+    known(&SSL_MODES, &fields.ssl_mode)?;
     Some(NewConnection {
         team_id: row.team_id?,
         name: row.name.clone()?,
         kind,
         sub_type,
-        host: row.host.clone(),
-        port: row.port.clone().map(|port| port.0),
-        db_name: row.db_name.clone(),
-        username: row.username.clone(),
-        password: row.password.clone(),
-        options: row.options.clone(),
-        connection_string: row.connection_string.clone(),
-        srv: row.srv,
-        authentication: row.authentication.clone(),
-        firebase_service_account: row.firebase_service_account.clone(),
-        ssl: row.ssl,
-        ssl_mode: known(&SSL_MODES, &row.ssl_mode)?,
-        schema: row.schema.clone(),
-        project_ids: row.project_ids.clone().unwrap_or_default(),
-        active: row.active,
-        oauth_id: row.oauth_id.clone(),
-        use_ssh: row.use_ssh,
-        ssh_host: row.ssh_host.clone(),
-        ssh_port: row.ssh_port,
-        ssh_username: row.ssh_username.clone(),
-        ssh_password: secret(row.has_ssh_password),
-        ssh_passphrase: secret(row.has_ssh_passphrase),
-        ssh_jump_host: row.ssh_jump_host.clone(),
-        ssh_jump_port: row.ssh_jump_port,
+        fields: OptionalFields {
+            ssh: SshFields {
+                password: secret(row.has_ssh_password),
+                passphrase: secret(row.has_ssh_passphrase),
+                ..fields.ssh.clone()
+            },
+            ..fields.clone()
+        },
         extra: row.extra.clone(),
     })
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use chartbrew_gateway::{
-    convert::{self, Create, Limits, Violations},
+    chartbrew::types::Create,
+    convert::{self, Limits, Violations},
     proto::{ConnectionFiles, CreateRequest, NewConnection, SshTunnel},
 };
 use prost::Message;
@@ -59,7 +60,7 @@ fn is_explained(violations: &Violations) {
 
 /// The body has what was asked for under the allowed names, and nothing else.
 fn is_what_was_asked_for(request: &CreateRequest, create: &Create, limits: &Limits) {
-    assert!(create.team_id > 0 && create.team_id == request.team_id);
+    assert!(create.team > 0 && create.team == request.team_id);
     assert!(create.body.json().len() <= limits.body_bytes);
     assert!(create.request_id.is_none_or(|id| !id.is_nil()));
     assert_eq!(create.request_id.is_some(), request.request_id.is_some());

@@ -1,8 +1,12 @@
-//! Refusals of Chartbrew's: a status and a body, read into values of our own.
+//! Refusals by Chartbrew, or by a proxy before it: a status and a body, read into values of our own.
 
+mod body;
+mod database;
+mod fields;
+mod proxy;
 mod read;
 
-pub(super) use self::read::{leaves_open, says_not_forwarded};
+pub(super) use self::{database::leaves_open, proxy::says_not_forwarded};
 
 use std::{fmt, time::Duration};
 

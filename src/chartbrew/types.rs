@@ -1,12 +1,12 @@
-//! What Chartbrew's REST API takes and gives, as types. REST names live in this room and nowhere
-//! else.
+//! What Chartbrew's REST API takes and gives, as types. REST names are here and nowhere else.
 //!
 //! | type | direction |
 //! |---|---|
-//! | [`NewConnection`] → [`CreateBody`] | the body of a create, serialised once |
+//! | [`NewConnection`] → [`CreateBody`] → [`Create`] | the body of a create, serialised once |
 //! | [`Files`] | the parts of an upload |
 //! | [`Connection`], [`ConnectionList`] | what comes back |
-//! | [`Likeness`] | whether a row that came back is what a body asked for |
+//! | [`OptionalFields`], [`fields()`] | what both have, and the rules: made from the table in `table.rs` |
+//! | [`RowMatch`] | whether a row that came back is what a body asked for |
 //!
 //! Writing is strict, reading is lenient: a field that Chartbrew adds, or gives in another JSON
 //! type than it documents, is kept in [`Connection::extra`] instead of failing the call.
@@ -14,19 +14,29 @@
 //! Nearly all of these hold secrets. Their `Debug` names the type and shows nothing of what is in
 //! it.
 
+mod compare;
 mod connection;
+mod create;
+mod field;
+mod fields;
 mod files;
 mod lenient;
-mod likeness;
 mod list;
 pub mod names;
 mod new_connection;
+mod table;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
+pub use compare::{RowMatch, View};
 pub use connection::Connection;
+pub use create::{Create, CreateBody};
+pub use field::{Clear, Compare, Field, Secret};
+pub use fields::{OptionalFields, SshFields, field, fields};
 pub use files::{File, Files};
 pub use lenient::{PortText, ProjectId};
-pub use likeness::{Likeness, View};
-pub use list::{ConnectionList, Unreadable};
-pub use new_connection::{CreateBody, NewConnection, authentication};
+pub use list::ConnectionList;
+pub use new_connection::{NewConnection, authentication};
+pub(crate) use table::connection_fields;
+pub use unreadable::Unreadable;

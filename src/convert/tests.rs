@@ -1,12 +1,14 @@
 //! Promises of the mapping, each with the cases that hold it.
 
 use prost::Message as _;
+use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 use prost_types::{ListValue, Struct, Value as ProtoValue, value::Kind as ValueKind};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
 use crate::{
-    chartbrew::types::{self, names},
+    chartbrew::types::{self, Create, names},
     proto,
 };
 
@@ -395,7 +397,7 @@ fn raw(json: &Value) -> ProtoValue {
 
 #[test]
 fn extra_fields_hold_nothing_that_the_contract_models() {
-    let reserved = names::MODELLED.iter().copied().chain(["__proto__"]);
+    let reserved = types::fields().map(|field| field.rest).chain(["__proto__"]);
     for name in reserved {
         let request = with(|new| new.extra_fields = Some(fields(json!({name: null}))));
         assert_eq!(
@@ -562,16 +564,50 @@ fn every_rest_field_of_a_request_has_a_place_in_the_contract() {
         names::CREATED_AT,
         names::UPDATED_AT,
     ];
-    for name in names::MODELLED {
+    for field in types::fields() {
         assert_eq!(
-            proto_field(name).is_none(),
-            only_answered.contains(name),
-            "{name}"
+            proto_field(field.rest).is_none(),
+            only_answered.contains(&field.rest),
+            "{field:?}"
         );
     }
     assert_eq!(proto_field("subType"), Some("connection.sub_type"));
     assert_eq!(proto_field("sshHost"), Some("connection.ssh.host"));
     assert_eq!(proto_field("PRIMARY"), None);
+}
+
+#[test]
+fn the_secrets_of_the_table_are_those_of_the_contract() {
+    let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
+    let is_redacted = |field: &FieldDescriptor| {
+        let options = field.options();
+        let redact = options.get_field_by_name("debug_redact");
+        redact.is_some_and(|redact| redact.as_bool().unwrap())
+    };
+    let in_contract = |message: &str, field: &str| {
+        let message = format!("chartbrew.connection.v1.{message}");
+        let message = pool.get_message_by_name(&message).unwrap();
+        let field = message.get_field_by_name(field).unwrap();
+        let keys = field.kind().as_message().cloned();
+        let is_any_redacted = |keys: MessageDescriptor| keys.fields().any(|key| is_redacted(&key));
+        if is_redacted(&field) {
+            types::Secret::Yes
+        } else if keys.is_some_and(is_any_redacted) {
+            types::Secret::SomeKeys
+        } else {
+            types::Secret::No
+        }
+    };
+    for field in types::fields() {
+        let path = field.path.unwrap_or_default();
+        if let Some(name) = path.strip_prefix("connection.ssh.") {
+            assert_eq!(in_contract("SshTunnel", name), field.secret, "{path}");
+        } else if let Some(name) = path.strip_prefix("connection.") {
+            for message in ["NewConnection", "Connection"] {
+                assert_eq!(in_contract(message, name), field.secret, "{path}");
+            }
+        }
+    }
 }
 
 // === answers ===

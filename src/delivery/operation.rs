@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tower::retry::budget::Budget;
 
 use super::{
-    Caller, Create, EndedBy, Error, Origin, SentBy, Shared,
+    Caller, EndedBy, Error, Origin, SentBy, Shared,
     identical::Entry,
     progress::{Progress, ProgressCell},
     request_id::{Identity, Key},
 };
 use crate::{
-    chartbrew::types::Connection,
+    chartbrew::types::{Connection, Create},
     telemetry::{self, InFlight},
 };
 

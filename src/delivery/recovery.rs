@@ -29,7 +29,7 @@ use super::{
 use crate::{
     chartbrew::{
         self, Answer, Rejection, Unknown,
-        types::{Connection, Likeness, View},
+        types::{Connection, RowMatch, View},
     },
     telemetry::{self, Event, RecoveryResult},
 };
@@ -199,10 +199,10 @@ impl Search<'_> {
             if row.created_at.is_none_or(|created| created < since) {
                 continue;
             }
-            match operation.create.body.likeness(row, View::List) {
-                Likeness::Same => candidates.push(row),
-                Likeness::Different => {}
-                Likeness::Unclear => return Look::Ambiguous,
+            match operation.create.body.compare(row, View::List) {
+                RowMatch::Match => candidates.push(row),
+                RowMatch::Mismatch => {}
+                RowMatch::Indeterminate => return Look::Ambiguous,
             }
         }
         // The list is newest first.
@@ -277,8 +277,8 @@ impl Search<'_> {
         };
         let row = match read {
             Ok(answer) => {
-                let likeness = operation.create.body.likeness(&answer.body, View::Single);
-                (likeness == Likeness::Same).then(|| Box::new(answer.body))
+                let compared = operation.create.body.compare(&answer.body, View::Single);
+                (compared == RowMatch::Match).then(|| Box::new(answer.body))
             }
             // Its schema is over the limit: the row as listed is all there is to show.
             Err(chartbrew::Error::Unknown(Unknown::TooLarge)) => Some(Box::new(listed.clone())),

@@ -2,7 +2,7 @@
 //! losing a key. The way back is written here, from a table of its own.
 
 use chartbrew_gateway::{
-    chartbrew::types::{self, ConnectionList, CreateBody, Likeness, NewConnection, View},
+    chartbrew::types::{self, ConnectionList, CreateBody, NewConnection, RowMatch, View},
     convert, proto,
 };
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
@@ -253,7 +253,7 @@ fn a_listed_row_is_recognised_by_what_was_sent() {
         ..NewConnection::default()
     };
     let body = CreateBody::try_new(sent).unwrap();
-    let same = |row: &&types::Connection| body.likeness(row, View::List) == Likeness::Same;
+    let same = |row: &&types::Connection| body.compare(row, View::List) == RowMatch::Match;
     let found: Vec<_> = list.rows.iter().filter(same).map(|row| row.id).collect();
     assert_eq!(
         found,

@@ -4,11 +4,8 @@
 use std::{future::Future, time::Duration};
 
 use chartbrew_gateway::{
-    chartbrew::types::{CreateBody, Files, NewConnection},
-    delivery::{
-        Create,
-        request_id::{Identity, Next, Store},
-    },
+    chartbrew::types::{Create, CreateBody, Files, NewConnection, OptionalFields},
+    delivery::request_id::{Identity, Next, Store},
 };
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -65,7 +62,10 @@ fn create(team: i32, name: &str) -> Create {
         team_id: team,
         name: name.to_owned(),
         kind: "postgres",
-        password: Some("marker-password".to_owned()),
+        fields: OptionalFields {
+            password: Some("marker-password".to_owned()),
+            ..OptionalFields::default()
+        },
         ..NewConnection::default()
     };
     Create {

@@ -1,173 +1,102 @@
 //! A connection as Chartbrew returns it.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer, de::MapAccess, ser::SerializeMap};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{
-    PortText, ProjectId, Unreadable,
-    lenient::Read,
-    list::{self, Element},
-    names,
-};
+use super::{fields::OptionalFields, lenient::put, names, unreadable::Unreadable};
 
-/// One list of the modelled fields makes the struct, its reader and its writer, so that none of
-/// them can forget a field.
-macro_rules! connection {
-    ($($(#[$doc:meta])* $field:ident: $kind:ty = $name:path,)+) => {
-        /// A row, read leniently: a modelled field that is absent, null or of another JSON type
-        /// is `None`; what is not null in it is kept in `extra`.
-        #[derive(Clone, Default, PartialEq)]
-        pub struct Connection {
-            /// The id, greater than 0. A row without one is no [`Connection`].
-            pub id: i32,
-            $($(#[$doc])* pub $field: Option<$kind>,)+
-            /// By REST name: every field that is not modelled, null included, and every modelled
-            /// one whose value is not of the modelled type.
-            pub extra: Map<String, Value>,
-        }
-
-        impl Connection {
-            /// Reads the value of `key` into its place.
-            fn read<'de, A: MapAccess<'de>>(
-                &mut self,
-                key: Cow<'de, str>,
-                map: &mut A,
-            ) -> Result<(), A::Error> {
-                match &*key {
-                    $($name => keep($name, map.next_value()?, &mut self.$field, &mut self.extra),)+
-                    _ => {
-                        self.extra.insert(key.into_owned(), map.next_value()?);
-                    }
-                }
-                Ok(())
-            }
-        }
-
-        /// Writes the row under its REST names; `None` is left out.
-        impl Serialize for Connection {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut map = serializer.serialize_map(None)?;
-                map.serialize_entry(names::ID, &self.id)?;
-                $(
-                    if let Some(value) = &self.$field {
-                        map.serialize_entry($name, value)?;
-                    }
-                )+
-                for (name, value) in &self.extra {
-                    map.serialize_entry(name, value)?;
-                }
-                map.end()
-            }
-        }
-    };
-}
-
-connection! {
+/// A row, read leniently: a modelled field that is absent, null or of another JSON type is `None`;
+/// what is not null in it is kept in `extra`.
+#[derive(Clone, Default, PartialEq, Serialize)]
+pub struct Connection {
+    /// The id, greater than 0. A row without one is no [`Connection`].
+    pub id: i32,
     /// The team that owns it. `None` only in what a project-scoped role sees.
-    team_id: i32 = names::TEAM_ID,
-    /// The projects that may use it.
-    project_ids: Vec<ProjectId> = names::PROJECT_IDS,
-    /// The OAuth grant that it uses.
-    oauth_id: String = names::OAUTH_ID,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team_id: Option<i32>,
     /// The display name.
-    name: String = names::NAME,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The kind of source, any text.
-    kind: String = names::TYPE,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// The flavour of the source, any text.
-    sub_type: String = names::SUB_TYPE,
-    /// Whether it is in use.
-    active: bool = names::ACTIVE,
-    /// Host name, address or base URL.
-    host: String = names::HOST,
-    /// The name of the database.
-    db_name: String = names::DB_NAME,
-    /// The port.
-    port: PortText = names::PORT,
-    /// The user name for the source.
-    username: String = names::USERNAME,
-    /// The password, in clear. Never in a list; empty for roles that may not see it.
-    password: String = names::PASSWORD,
-    /// Whether the host is a DNS seed list.
-    srv: bool = names::SRV,
-    /// Options of the source: an object or an array.
-    options: Value = names::OPTIONS,
-    /// The connection string, in clear.
-    connection_string: String = names::CONNECTION_STRING,
-    /// The authentication against an API source, in clear.
-    authentication: Map<String, Value> = names::AUTHENTICATION,
-    /// The key of a Google service account, in clear.
-    firebase_service_account: Map<String, Value> = names::FIREBASE_SERVICE_ACCOUNT,
-    /// Whether the source is reached over TLS.
-    ssl: bool = names::SSL,
-    /// How strictly the certificate is checked, any text.
-    ssl_mode: String = names::SSL_MODE,
+    #[serde(rename = "subType", skip_serializing_if = "Option::is_none")]
+    pub sub_type: Option<String>,
+    /// What a request may set.
+    #[serde(flatten)]
+    pub fields: OptionalFields,
     /// Path of the CA certificate on Chartbrew's server.
-    ssl_ca: String = names::SSL_CA,
+    #[serde(rename = "sslCa", skip_serializing_if = "Option::is_none")]
+    pub ssl_ca: Option<String>,
     /// Path of the client certificate on Chartbrew's server.
-    ssl_cert: String = names::SSL_CERT,
+    #[serde(rename = "sslCert", skip_serializing_if = "Option::is_none")]
+    pub ssl_cert: Option<String>,
     /// Path of the client key on Chartbrew's server.
-    ssl_key: String = names::SSL_KEY,
-    /// The schema of the source. Never in a list.
-    schema: Map<String, Value> = names::SCHEMA,
-    /// Whether the SSH tunnel is used.
-    use_ssh: bool = names::USE_SSH,
-    /// The SSH server.
-    ssh_host: String = names::SSH_HOST,
-    /// The SSH server's port.
-    ssh_port: i32 = names::SSH_PORT,
-    /// The user on the SSH server.
-    ssh_username: String = names::SSH_USERNAME,
-    /// The password on the SSH server. Chartbrew 5.3.0 never returns it.
-    ssh_password: String = names::SSH_PASSWORD,
-    /// The passphrase of the tunnel's key. Chartbrew 5.3.0 never returns it.
-    ssh_passphrase: String = names::SSH_PASSPHRASE,
-    /// The jump host.
-    ssh_jump_host: String = names::SSH_JUMP_HOST,
-    /// The jump host's port.
-    ssh_jump_port: i32 = names::SSH_JUMP_PORT,
+    #[serde(rename = "sslKey", skip_serializing_if = "Option::is_none")]
+    pub ssl_key: Option<String>,
     /// Whether an SSH password is stored.
-    has_ssh_password: bool = names::HAS_SSH_PASSWORD,
+    #[serde(rename = "hasSshPassword", skip_serializing_if = "Option::is_none")]
+    pub has_ssh_password: Option<bool>,
     /// Whether an SSH key is stored.
-    has_ssh_private_key: bool = names::HAS_SSH_PRIVATE_KEY,
+    #[serde(rename = "hasSshPrivateKey", skip_serializing_if = "Option::is_none")]
+    pub has_ssh_private_key: Option<bool>,
     /// Whether a passphrase is stored.
-    has_ssh_passphrase: bool = names::HAS_SSH_PASSPHRASE,
-    /// When it was created: milliseconds in the create answer, whole seconds when read back.
-    created_at: Timestamp = names::CREATED_AT,
+    #[serde(rename = "hasSshPassphrase", skip_serializing_if = "Option::is_none")]
+    pub has_ssh_passphrase: Option<bool>,
+    /// When it was created: milliseconds in the create response, whole seconds when read back.
+    #[serde(rename = "createdAt", skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
     /// When it was last changed.
-    updated_at: Timestamp = names::UPDATED_AT,
+    #[serde(rename = "updatedAt", skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Timestamp>,
+    /// By REST name: every field that is not modelled, null included, and every modelled one whose
+    /// value is not of the modelled type.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 // === impl Connection ===
 
 impl Connection {
-    /// Reads the answer to a create, a get or an update.
+    /// Reads the response to a create, a get or an update.
     ///
     /// # Errors
     ///
     /// [`Unreadable`], which says nothing about whether the call took effect: after a 200 to a
     /// create, the connection exists.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        list::parse::<Element>(json)?.into_row()
-    }
-
-    /// Reads a JSON object that is open already. `None`: it has no usable id.
-    pub(super) fn from_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
-        let mut row = Self::default();
+        let Value::Object(object) = serde_json::from_slice(json)? else {
+            return Err(Unreadable::WrongShape);
+        };
         let mut id = None;
-        while let Some(Key(key)) = map.next_key()? {
-            if key == names::ID {
-                id = match map.next_value()? {
-                    Read::As(id) if id > 0 => Some(id),
-                    Read::As(_) | Read::Null | Read::Other(_) => None,
-                };
-            } else {
-                row.read(key, &mut map)?;
+        let mut row = Self::default();
+        for (name, value) in object {
+            let left = match &*name {
+                names::ID => put(&mut id, value),
+                names::TEAM_ID => put(&mut row.team_id, value),
+                names::NAME => put(&mut row.name, value),
+                names::TYPE => put(&mut row.kind, value),
+                names::SUB_TYPE => put(&mut row.sub_type, value),
+                names::SSL_CA => put(&mut row.ssl_ca, value),
+                names::SSL_CERT => put(&mut row.ssl_cert, value),
+                names::SSL_KEY => put(&mut row.ssl_key, value),
+                names::HAS_SSH_PASSWORD => put(&mut row.has_ssh_password, value),
+                names::HAS_SSH_PRIVATE_KEY => put(&mut row.has_ssh_private_key, value),
+                names::HAS_SSH_PASSPHRASE => put(&mut row.has_ssh_passphrase, value),
+                names::CREATED_AT => put(&mut row.created_at, value),
+                names::UPDATED_AT => put(&mut row.updated_at, value),
+                _ => row.fields.put(&name, value),
+            };
+            if let Some(value) = left {
+                row.extra.insert(name, value);
             }
         }
-        Ok(id.map(|id| Self { id, ..row }))
+        row.id = id.filter(|id| *id > 0).ok_or(Unreadable::NoId)?;
+        Ok(row)
     }
 }
 
@@ -178,26 +107,4 @@ impl fmt::Debug for Connection {
             .field("team_id", &self.team_id)
             .finish_non_exhaustive()
     }
-}
-
-/// A key, borrowed from the input where it has no escapes.
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// Puts a value where it belongs. The last of duplicate keys wins, wherever the first one went.
-fn keep<T>(
-    name: &'static str,
-    read: Read<T>,
-    field: &mut Option<T>,
-    extra: &mut Map<String, Value>,
-) {
-    extra.remove(name);
-    *field = match read {
-        Read::Null => None,
-        Read::As(value) => Some(value),
-        Read::Other(value) => {
-            extra.insert(name.to_owned(), value);
-            None
-        }
-    };
 }

@@ -1,20 +1,18 @@
 //! Reading one JSON value as a modelled type, without failing if it is another.
 //!
 //! Chartbrew validates nothing, so a row may hold a number where a text is documented. Such a
-//! value is not an error: [`Read::Other`] keeps it as it came.
+//! value is not an error: it stays in the row as it came.
 
-use std::{fmt, marker::PhantomData};
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 /// The id of a project, in the JSON type in which it is stored. Chartbrew's access check compares
 /// by strict equality, so `1` and `"1"` are different ids to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum ProjectId {
     /// A whole number: what the access check needs.
     Number(Number),
@@ -23,40 +21,26 @@ pub enum ProjectId {
 }
 
 /// A port. Chartbrew stores it as text and takes any; a number is read as its digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct PortText(pub String);
 
-/// What a value turned out to be.
-pub(super) enum Read<T> {
-    /// JSON null.
-    Null,
-    /// The modelled type.
-    As(T),
-    /// Something else.
-    Other(Value),
+/// A type that a JSON value can be read as.
+pub(super) trait Modelled: Sized {
+    /// The value as this type, or else as it came.
+    fn read(value: Value) -> Result<Self, Value>;
 }
 
-/// How a modelled type reads itself from each kind of JSON value. Giving nothing back means: not
-/// the modelled type.
-pub(super) trait Modelled: Sized {
-    fn from_bool(_: bool) -> Option<Self> {
-        None
-    }
-
-    fn from_number(_: &Number) -> Option<Self> {
-        None
-    }
-
-    fn from_text(_: &str) -> Option<Self> {
-        None
-    }
-
-    fn from_array(array: Vec<Value>) -> Result<Self, Vec<Value>> {
-        Err(array)
-    }
-
-    fn from_object(object: Map<String, Value>) -> Result<Self, Map<String, Value>> {
-        Err(object)
+/// Puts a value into its place. Null counts as unset; a value that is not of the modelled type is
+/// given back.
+pub(super) fn put<T: Modelled>(place: &mut Option<T>, value: Value) -> Option<Value> {
+    match T::read(value) {
+        Ok(value) => {
+            *place = Some(value);
+            None
+        }
+        Err(Value::Null) => None,
+        Err(other) => Some(other),
     }
 }
 
@@ -79,72 +63,85 @@ fn whole(number: &Number) -> Option<Number> {
 // === impl Modelled ===
 
 impl Modelled for bool {
-    fn from_bool(flag: bool) -> Option<Self> {
-        Some(flag)
+    fn read(value: Value) -> Result<Self, Value> {
+        value.as_bool().ok_or(value)
     }
 }
 
 impl Modelled for i32 {
-    fn from_number(number: &Number) -> Option<Self> {
-        whole(number)?.as_i64()?.try_into().ok()
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok()
+    fn read(value: Value) -> Result<Self, Value> {
+        let number = match &value {
+            Value::Number(number) => whole(number)
+                .and_then(|number| number.as_i64())
+                .and_then(|number| number.try_into().ok()),
+            Value::String(text) => text.parse().ok(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        number.ok_or(value)
     }
 }
 
 impl Modelled for String {
-    fn from_text(text: &str) -> Option<Self> {
-        Some(text.to_owned())
+    fn read(value: Value) -> Result<Self, Value> {
+        match value {
+            Value::String(text) => Ok(text),
+            other => Err(other),
+        }
     }
 }
 
 impl Modelled for PortText {
-    fn from_number(number: &Number) -> Option<Self> {
-        whole(number).map(|port| Self(port.to_string()))
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        Some(Self(text.to_owned()))
+    fn read(value: Value) -> Result<Self, Value> {
+        match value {
+            Value::String(text) => Ok(Self(text)),
+            Value::Number(number) => match whole(&number) {
+                Some(port) => Ok(Self(port.to_string())),
+                None => Err(Value::Number(number)),
+            },
+            other => Err(other),
+        }
     }
 }
 
 impl Modelled for Timestamp {
-    fn from_text(text: &str) -> Option<Self> {
-        text.parse().ok()
+    fn read(value: Value) -> Result<Self, Value> {
+        let time = value.as_str().and_then(|text| text.parse().ok());
+        time.ok_or(value)
     }
 }
 
 /// An object.
 impl Modelled for Map<String, Value> {
-    fn from_object(object: Map<String, Value>) -> Result<Self, Map<String, Value>> {
-        Ok(object)
+    fn read(value: Value) -> Result<Self, Value> {
+        match value {
+            Value::Object(object) => Ok(object),
+            other => Err(other),
+        }
     }
 }
 
 /// An object or an array.
 impl Modelled for Value {
-    fn from_array(array: Vec<Value>) -> Result<Self, Vec<Value>> {
-        Ok(Self::Array(array))
-    }
-
-    fn from_object(object: Map<String, Value>) -> Result<Self, Map<String, Value>> {
-        Ok(Self::Object(object))
+    fn read(value: Value) -> Result<Self, Value> {
+        if value.is_object() || value.is_array() {
+            Ok(value)
+        } else {
+            Err(value)
+        }
     }
 }
 
 impl Modelled for Vec<ProjectId> {
-    fn from_array(array: Vec<Value>) -> Result<Self, Vec<Value>> {
-        array
-            .iter()
-            .map(|id| match id {
+    fn read(value: Value) -> Result<Self, Value> {
+        let ids = value.as_array().and_then(|ids| {
+            let ids = ids.iter().map(|id| match id {
                 Value::Number(number) => whole(number).map(ProjectId::Number),
                 Value::String(text) => Some(ProjectId::Text(text.clone())),
                 Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-            })
-            .collect::<Option<Self>>()
-            .ok_or(array)
+            });
+            ids.collect()
+        });
+        ids.ok_or(value)
     }
 }
 
@@ -156,84 +153,5 @@ impl fmt::Display for ProjectId {
             Self::Number(number) => number.fmt(f),
             Self::Text(text) => text.fmt(f),
         }
-    }
-}
-
-impl Serialize for ProjectId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Number(number) => number.serialize(serializer),
-            Self::Text(text) => text.serialize(serializer),
-        }
-    }
-}
-
-// === impl PortText ===
-
-impl Serialize for PortText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-// === impl Read ===
-
-impl<'de, T: Modelled> Deserialize<'de> for Read<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ReadVisitor(PhantomData))
-    }
-}
-
-struct ReadVisitor<T>(PhantomData<T>);
-
-impl<T: Modelled> ReadVisitor<T> {
-    fn number(number: Number) -> Read<T> {
-        T::from_number(&number).map_or(Read::Other(Value::Number(number)), Read::As)
-    }
-}
-
-impl<'de, T: Modelled> Visitor<'de> for ReadVisitor<T> {
-    type Value = Read<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Read<T>, E> {
-        Ok(Read::Null)
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Read<T>, E> {
-        Ok(T::from_bool(flag).map_or(Read::Other(Value::Bool(flag)), Read::As))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Read<T>, E> {
-        Ok(Self::number(number.into()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Read<T>, E> {
-        Ok(Self::number(number.into()))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Read<T>, E> {
-        // JSON has no NaN and no infinity, so this is always a number.
-        Ok(Number::from_f64(number).map_or(Read::Null, Self::number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Read<T>, E> {
-        Ok(T::from_text(text).map_or_else(|| Read::Other(text.into()), Read::As))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Read<T>, A::Error> {
-        let mut array = Vec::new();
-        while let Some(value) = seq.next_element()? {
-            array.push(value);
-        }
-        Ok(T::from_array(array).map_or_else(|array| Read::Other(array.into()), Read::As))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Read<T>, A::Error> {
-        let object = Map::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(T::from_object(object).map_or_else(|object| Read::Other(object.into()), Read::As))
     }
 }

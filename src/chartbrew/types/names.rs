@@ -1,58 +1,33 @@
-//! The REST names of a connection's fields, once each.
+//! The REST names of the fields that code names one by one. Those of the others are in the table.
 
-macro_rules! names {
-    ($($name:ident = $text:literal,)+) => {
-        $(
-            #[doc = concat!("`", $text, "`")]
-            pub const $name: &str = $text;
-        )+
-
-        /// Every name above: the fields that the gateway's contract models, in a request or in an
-        /// answer.
-        pub const MODELLED: &[&str] = &[$($text),+];
-    };
-}
-
-names! {
-    ID = "id",
-    TEAM_ID = "team_id",
-    PROJECT_IDS = "project_ids",
-    OAUTH_ID = "oauth_id",
-    NAME = "name",
-    TYPE = "type",
-    SUB_TYPE = "subType",
-    ACTIVE = "active",
-    HOST = "host",
-    DB_NAME = "dbName",
-    PORT = "port",
-    USERNAME = "username",
-    PASSWORD = "password",
-    SRV = "srv",
-    OPTIONS = "options",
-    CONNECTION_STRING = "connectionString",
-    AUTHENTICATION = "authentication",
-    FIREBASE_SERVICE_ACCOUNT = "firebaseServiceAccount",
-    SSL = "ssl",
-    SSL_MODE = "sslMode",
-    SSL_CA = "sslCa",
-    SSL_CERT = "sslCert",
-    SSL_KEY = "sslKey",
-    SCHEMA = "schema",
-    USE_SSH = "useSsh",
-    SSH_HOST = "sshHost",
-    SSH_PORT = "sshPort",
-    SSH_USERNAME = "sshUsername",
-    SSH_PASSWORD = "sshPassword",
-    SSH_PRIVATE_KEY = "sshPrivateKey",
-    SSH_PASSPHRASE = "sshPassphrase",
-    SSH_JUMP_HOST = "sshJumpHost",
-    SSH_JUMP_PORT = "sshJumpPort",
-    HAS_SSH_PASSWORD = "hasSshPassword",
-    HAS_SSH_PRIVATE_KEY = "hasSshPrivateKey",
-    HAS_SSH_PASSPHRASE = "hasSshPassphrase",
-    CREATED_AT = "createdAt",
-    UPDATED_AT = "updatedAt",
-}
+/// `id`
+pub const ID: &str = "id";
+/// `team_id`
+pub const TEAM_ID: &str = "team_id";
+/// `name`
+pub const NAME: &str = "name";
+/// `type`
+pub const TYPE: &str = "type";
+/// `subType`
+pub const SUB_TYPE: &str = "subType";
+/// `sslCa`
+pub const SSL_CA: &str = "sslCa";
+/// `sslCert`
+pub const SSL_CERT: &str = "sslCert";
+/// `sslKey`
+pub const SSL_KEY: &str = "sslKey";
+/// `sshPrivateKey`
+pub const SSH_PRIVATE_KEY: &str = "sshPrivateKey";
+/// `hasSshPassword`
+pub const HAS_SSH_PASSWORD: &str = "hasSshPassword";
+/// `hasSshPrivateKey`
+pub const HAS_SSH_PRIVATE_KEY: &str = "hasSshPrivateKey";
+/// `hasSshPassphrase`
+pub const HAS_SSH_PASSPHRASE: &str = "hasSshPassphrase";
+/// `createdAt`
+pub const CREATED_AT: &str = "createdAt";
+/// `updatedAt`
+pub const UPDATED_AT: &str = "updatedAt";
 
 /// `type`, inside `authentication`.
 pub const AUTHENTICATION_TYPE: &str = "type";
@@ -62,9 +37,3 @@ pub const AUTHENTICATION_TOKEN: &str = "token";
 pub const AUTHENTICATION_USER: &str = "user";
 /// `pass`, inside `authentication`.
 pub const AUTHENTICATION_PASS: &str = "pass";
-
-/// Whether the contract models the REST field of this name (exact case).
-#[must_use]
-pub fn is_modelled(name: &str) -> bool {
-    MODELLED.contains(&name)
-}

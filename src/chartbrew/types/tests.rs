@@ -19,16 +19,16 @@ fn a_row_is_read_field_by_field() {
     }));
     assert_eq!((row.id, row.team_id), (7, Some(1)));
     assert_eq!(row.kind.as_deref(), Some("oracle"));
-    assert_eq!(row.port, Some(PortText("5432".to_owned())));
+    assert_eq!(row.fields.port, Some(PortText("5432".to_owned())));
     assert_eq!(
-        row.project_ids,
+        row.fields.project_ids,
         Some(vec![
             ProjectId::Number(1.into()),
             ProjectId::Text("2".to_owned())
         ])
     );
     assert_eq!(row.created_at.unwrap().as_millisecond(), 1_795_479_852_391);
-    assert_eq!(row.host, None);
+    assert_eq!(row.fields.host, None);
     assert!(row.extra.is_empty());
 }
 
@@ -37,9 +37,15 @@ fn numbers_are_read_where_texts_are_documented_and_the_other_way_round() {
     let row = row(&json!({
         "id": "7", "team_id": 3.0, "port": 27017, "sshPort": "22", "project_ids": [1.0],
     }));
-    assert_eq!((row.id, row.team_id, row.ssh_port), (7, Some(3), Some(22)));
-    assert_eq!(row.port, Some(PortText("27017".to_owned())));
-    assert_eq!(row.project_ids, Some(vec![ProjectId::Number(1.into())]));
+    assert_eq!(
+        (row.id, row.team_id, row.fields.ssh.port),
+        (7, Some(3), Some(22))
+    );
+    assert_eq!(row.fields.port, Some(PortText("27017".to_owned())));
+    assert_eq!(
+        row.fields.project_ids,
+        Some(vec![ProjectId::Number(1.into())])
+    );
     assert!(row.extra.is_empty());
 }
 
@@ -63,7 +69,7 @@ fn the_last_of_duplicate_keys_wins() {
     let row = read(r#"{"id":1,"name":"a","name":5,"host":5,"host":"h","id":2,"x":1,"x":2}"#);
     let row = row.unwrap();
     assert_eq!(
-        (row.id, row.name, row.host.as_deref()),
+        (row.id, row.name, row.fields.host.as_deref()),
         (2, None, Some("h"))
     );
     assert_eq!(Value::Object(row.extra), json!({"name": 5, "x": 2}));
@@ -135,13 +141,9 @@ proptest! {
 fn full() -> NewConnection {
     let text = |text: &str| Some(text.to_owned());
     let object = |value: Value| value.as_object().cloned();
-    NewConnection {
-        team_id: 1,
-        name: "n".to_owned(),
-        kind: "api",
-        sub_type: Some("strapi"),
+    let fields = OptionalFields {
         host: text("h"),
-        port: text("80"),
+        port: Some(PortText("80".to_owned())),
         db_name: text("d"),
         username: text("u"),
         password: text("hush"),
@@ -156,19 +158,31 @@ fn full() -> NewConnection {
         )),
         firebase_service_account: object(json!({"private_key": "hush"})),
         ssl: Some(true),
-        ssl_mode: Some("prefer"),
+        ssl_mode: text("prefer"),
         schema: object(json!({"s": 1})),
-        project_ids: vec![ProjectId::Number(1.into()), ProjectId::Text("x".to_owned())],
+        project_ids: Some(vec![
+            ProjectId::Number(1.into()),
+            ProjectId::Text("x".to_owned()),
+        ]),
         active: Some(false),
         oauth_id: text("o"),
-        use_ssh: Some(true),
-        ssh_host: text("sh"),
-        ssh_port: Some(22),
-        ssh_username: text("su"),
-        ssh_password: text("hush"),
-        ssh_passphrase: text("hush"),
-        ssh_jump_host: text("sj"),
-        ssh_jump_port: Some(23),
+        ssh: SshFields {
+            enabled: Some(true),
+            host: text("sh"),
+            port: Some(22),
+            username: text("su"),
+            password: text("hush"),
+            passphrase: text("hush"),
+            jump_host: text("sj"),
+            jump_port: Some(23),
+        },
+    };
+    NewConnection {
+        team_id: 1,
+        name: "n".to_owned(),
+        kind: "api",
+        sub_type: Some("strapi"),
+        fields,
         extra: object(json!({"future": 1.5})).unwrap(),
     }
 }
@@ -195,6 +209,13 @@ fn minimal() -> NewConnection {
         name: "m".to_owned(),
         kind: "mongodb",
         ..NewConnection::default()
+    }
+}
+
+fn asking_for(fields: OptionalFields) -> NewConnection {
+    NewConnection {
+        fields,
+        ..minimal()
     }
 }
 
@@ -252,8 +273,10 @@ fn no_debug_output_shows_a_secret() {
     };
     let body = CreateBody::try_new(full()).unwrap();
     let shown = format!(
-        "{body:?} {:?} {:?} {files:?}",
+        "{body:?} {:?} {:?} {:?} {:?} {files:?}",
         body.sent(),
+        body.sent().fields,
+        body.sent().fields.ssh,
         row(&full_row())
     );
     assert!(!shown.contains("hush"), "{shown}");
@@ -274,7 +297,7 @@ fn files_are_parts_with_rest_names() {
     assert_eq!(fields, ["sslCa", "sslCert", "sslKey", "sshPrivateKey"]);
 }
 
-// === likeness ===
+// === comparing ===
 
 fn with(mut json: Value, changes: &Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
@@ -283,10 +306,10 @@ fn with(mut json: Value, changes: &Value) -> Value {
     json
 }
 
-fn in_list(sent: NewConnection, shown: &Value) -> Likeness {
+fn in_list(sent: NewConnection, shown: &Value) -> RowMatch {
     CreateBody::try_new(sent)
         .unwrap()
-        .likeness(&row(shown), View::List)
+        .compare(&row(shown), View::List)
 }
 
 #[test]
@@ -299,7 +322,7 @@ fn a_row_that_shows_what_was_sent_is_the_same() {
         json!({"schema": {"read": "by the server"}, "newer": "field", "password": "hush"}),
     ] {
         let shown = with(full_row(), &change);
-        assert_eq!(in_list(full(), &shown), Likeness::Same, "{change}");
+        assert_eq!(in_list(full(), &shown), RowMatch::Match, "{change}");
     }
 }
 
@@ -327,9 +350,9 @@ fn any_field_that_differs_is_another_connection() {
             let lost_extra = name == "future" && value.is_null();
             let shown = with(full_row(), &json!({name: value}));
             let expected = if compared && !lost_extra {
-                Likeness::Different
+                RowMatch::Mismatch
             } else {
-                Likeness::Same
+                RowMatch::Match
             };
             if name != "team_id" && name != "id" {
                 assert_eq!(in_list(full(), &shown), expected, "{name}: {value}");
@@ -337,7 +360,7 @@ fn any_field_that_differs_is_another_connection() {
         }
     }
     let shown = with(full_row(), &json!({"team_id": 2}));
-    assert_eq!(in_list(full(), &shown), Likeness::Different);
+    assert_eq!(in_list(full(), &shown), RowMatch::Mismatch);
     for value in [
         json!([{"X-Api-Key": "x"}]),
         json!([]),
@@ -345,11 +368,11 @@ fn any_field_that_differs_is_another_connection() {
         json!([{"X-Api-Key": "hush"}, 1]),
     ] {
         let shown = with(full_row(), &json!({"options": value}));
-        assert_eq!(in_list(full(), &shown), Likeness::Different, "{value}");
+        assert_eq!(in_list(full(), &shown), RowMatch::Mismatch, "{value}");
     }
     for ids in [json!([1]), json!(["1", "x"]), json!([]), json!([1, "x", 2])] {
         let shown = with(full_row(), &json!({"project_ids": ids}));
-        assert_eq!(in_list(full(), &shown), Likeness::Different, "{ids}");
+        assert_eq!(in_list(full(), &shown), RowMatch::Mismatch, "{ids}");
     }
 }
 
@@ -371,13 +394,13 @@ fn minimal_row() -> Value {
 
 #[test]
 fn what_was_not_sent_must_be_unset_or_at_its_default() {
-    assert_eq!(in_list(minimal(), &minimal_row()), Likeness::Same);
+    assert_eq!(in_list(minimal(), &minimal_row()), RowMatch::Match);
     for (name, value) in full_row().as_object().unwrap() {
         let shown = with(minimal_row(), &json!({name: value}));
         let expected = match &**name {
             "id" | "team_id" | "future" | "OAuth" | "allowPrivateHost" | "createdAt"
-            | "updatedAt" | "sslCa" | "sslCert" | "sslKey" | "hasSshPrivateKey" => Likeness::Same,
-            _ => Likeness::Different,
+            | "updatedAt" | "sslCa" | "sslCert" | "sslKey" | "hasSshPrivateKey" => RowMatch::Match,
+            _ => RowMatch::Mismatch,
         };
         assert_eq!(in_list(minimal(), &shown), expected, "{name}");
     }
@@ -386,37 +409,41 @@ fn what_was_not_sent_must_be_unset_or_at_its_default() {
 #[test]
 fn empty_texts_are_not_stored_but_an_empty_connection_string_is() {
     let empty = || Some(String::new());
-    let sent = NewConnection {
+    let ssh = SshFields {
         host: empty(),
-        port: empty(),
+        username: empty(),
+        password: empty(),
+        passphrase: empty(),
+        jump_host: empty(),
+        ..SshFields::default()
+    };
+    let sent = asking_for(OptionalFields {
+        host: empty(),
+        port: empty().map(PortText),
         db_name: empty(),
         username: empty(),
         password: empty(),
-        ssh_host: empty(),
-        ssh_username: empty(),
-        ssh_password: empty(),
-        ssh_passphrase: empty(),
-        ssh_jump_host: empty(),
         connection_string: empty(),
         options: Some(Value::Null),
-        ..minimal()
-    };
+        ssh,
+        ..OptionalFields::default()
+    });
     let shown = with(minimal_row(), &json!({"connectionString": ""}));
-    assert_eq!(in_list(sent.clone(), &shown), Likeness::Same);
-    assert_eq!(in_list(sent, &minimal_row()), Likeness::Different);
+    assert_eq!(in_list(sent.clone(), &shown), RowMatch::Match);
+    assert_eq!(in_list(sent, &minimal_row()), RowMatch::Mismatch);
 }
 
 #[test]
 fn a_password_counts_where_it_is_shown() {
     let body = CreateBody::try_new(full()).unwrap();
     for (shown, expected) in [
-        (json!("hush"), Likeness::Same),
-        (json!(""), Likeness::Same),
-        (json!("other"), Likeness::Different),
-        (json!(null), Likeness::Different),
+        (json!("hush"), RowMatch::Match),
+        (json!(""), RowMatch::Match),
+        (json!("other"), RowMatch::Mismatch),
+        (json!(null), RowMatch::Mismatch),
     ] {
         let row = row(&with(full_row(), &json!({"password": shown})));
-        assert_eq!(body.likeness(&row, View::Single), expected, "{shown}");
+        assert_eq!(body.compare(&row, View::Single), expected, "{shown}");
     }
 }
 
@@ -434,26 +461,28 @@ fn a_project_scoped_view_proves_nothing_but_a_difference() {
         }
         with(shown, &json!({"name": name}))
     };
-    assert_eq!(in_list(full(), &scoped("n")), Likeness::Unclear);
-    assert_eq!(in_list(full(), &scoped("other")), Likeness::Different);
+    assert_eq!(in_list(full(), &scoped("n")), RowMatch::Indeterminate);
+    assert_eq!(in_list(full(), &scoped("other")), RowMatch::Mismatch);
     let unnamed = with(scoped("n"), &json!({"name": null}));
-    assert_eq!(in_list(full(), &unnamed), Likeness::Different);
+    assert_eq!(in_list(full(), &unnamed), RowMatch::Mismatch);
 }
 
 #[test]
 fn numbers_in_json_are_compared_by_value() {
-    let sent = |options| NewConnection {
-        options: Some(options),
-        ..minimal()
+    let sent = |options| {
+        asking_for(OptionalFields {
+            options: Some(options),
+            ..OptionalFields::default()
+        })
     };
     let shown = with(minimal_row(), &json!({"options": {"a": [1, 2.0, -0.0]}}));
     assert_eq!(
         in_list(sent(json!({"a": [1.0, 2, 0]})), &shown),
-        Likeness::Same
+        RowMatch::Match
     );
     assert_eq!(
         in_list(sent(json!({"a": [1.5, 2, 0]})), &shown),
-        Likeness::Different
+        RowMatch::Mismatch
     );
 }
 
@@ -461,8 +490,11 @@ fn numbers_in_json_are_compared_by_value() {
 fn sources_that_rewrite_the_row_are_still_recognised() {
     let sent = NewConnection {
         kind: "jira",
-        host: Some("site".to_owned()),
-        options: Some(json!({"a": 1})),
+        fields: OptionalFields {
+            host: Some("site".to_owned()),
+            options: Some(json!({"a": 1})),
+            ..OptionalFields::default()
+        },
         ..minimal()
     };
     let shown = with(
@@ -472,7 +504,7 @@ fn sources_that_rewrite_the_row_are_still_recognised() {
             "options": {"a": 1, "jira": {"siteUrl": "https://site.example"}},
         }),
     );
-    assert_eq!(in_list(sent.clone(), &shown), Likeness::Same);
+    assert_eq!(in_list(sent.clone(), &shown), RowMatch::Match);
     let other = with(shown, &json!({"options": {"a": 2}}));
-    assert_eq!(in_list(sent, &other), Likeness::Different);
+    assert_eq!(in_list(sent, &other), RowMatch::Mismatch);
 }

@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::delivery::Create;
+use crate::chartbrew::types::Create;
 
 /// The name of a record: a hash of upstream, team and request id.
 #[derive(Clone, PartialEq, Eq, Hash)]
