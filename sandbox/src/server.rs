@@ -29,7 +29,7 @@ use super::{
     api::Request,
     control,
     route::Route,
-    state::App,
+    state::{App, Busy},
     work::{Ending, Pace, work, work_late},
 };
 
@@ -106,7 +106,10 @@ impl Sandbox {
             tokio::select! {
                 () = &mut shutdown => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => drop(connections.spawn(floor.clone().connection(stream))),
+                    Ok((stream, _)) => {
+                        let (floor, busy) = (floor.clone(), Busy::begin(&floor.app));
+                        connections.spawn(floor.connection(stream, busy));
+                    }
                     Err(error) => {
                         warn!(%error, "no connection could be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -136,7 +139,7 @@ struct CutOff(Option<Arc<App>>);
 
 impl Floor {
     /// Serves one connection until either side closes it.
-    async fn connection(self, stream: TcpStream) {
+    async fn connection(self, stream: TcpStream, _busy: Busy) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "a connection is without nodelay");
         }
@@ -211,8 +214,9 @@ impl Floor {
         place: super::state::Place,
     ) -> oneshot::Receiver<Ending> {
         let (tell, told) = oneshot::channel();
-        let app = Arc::clone(&self.app);
+        let (app, busy) = (Arc::clone(&self.app), Busy::begin(&self.app));
         let work = async move {
+            let _busy = busy;
             let late = matches!(fault.what, What::RespondThenStore(_)).then(|| fault.clone());
             let ending = work(&app, &request, fault).await;
             if let Ending::Answer(answer, _) = &ending {

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -46,6 +46,9 @@ pub struct State {
     pub stored: usize,
     /// How many faults still wait.
     pub faults: usize,
+    /// How many connections are open and how many requests are being worked on, also those that
+    /// were answered before. With 0 nothing is stored until somebody connects.
+    pub busy: usize,
 }
 
 /// One sandbox: its settings and all that it remembers.
@@ -75,7 +78,12 @@ pub(super) struct Memory {
     pub(super) faults: VecDeque<Fault>,
     /// Requests that name a connection whose clients closed before the answer was complete.
     pub(super) cut_off: usize,
+    /// Connections that are open and requests that are being worked on.
+    busy: usize,
 }
+
+/// A connection that is open, or a request that is being worked on, until it is dropped.
+pub(super) struct Busy(Arc<App>);
 
 /// Where a request was written down.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +139,21 @@ impl fmt::Debug for App {
     }
 }
 
+// === impl Busy ===
+
+impl Busy {
+    pub(super) fn begin(app: &Arc<App>) -> Self {
+        app.change(|m| m.busy += 1);
+        Self(Arc::clone(app))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.change(|m| m.busy -= 1);
+    }
+}
+
 // === impl Memory ===
 
 impl Memory {
@@ -141,6 +164,7 @@ impl Memory {
             answered: self.seen.iter().filter(|s| s.status.is_some()).count(),
             stored: self.rows.len(),
             faults: self.faults.len(),
+            busy: self.busy,
         }
     }
 

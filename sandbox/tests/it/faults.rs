@@ -33,6 +33,21 @@ async fn create(sandbox: &Running) -> End {
 }
 
 #[tokio::test]
+async fn a_sandbox_is_busy_until_it_has_stored_what_comes_late() {
+    let sandbox = Running::start(Settings::default()).await;
+    let gate = Gate::new();
+    let late = Fault::create().hold_after_storing(&gate);
+    let late = late.respond_then_store(522, "text/html", "");
+    sandbox.handle.script([late]);
+    assert_eq!(create(&sandbox).await, End::Answered(522, false));
+    sandbox.handle.wait_for(|state| state.busy == 1).await;
+    assert!(sandbox.handle.rows(1).is_empty());
+    gate.open();
+    sandbox.handle.wait_for(|state| state.busy == 0).await;
+    assert_eq!(sandbox.handle.rows(1).len(), 1);
+}
+
+#[tokio::test]
 async fn each_fault_ends_and_stores_as_it_says() {
     let millisecond = Duration::from_millis(1);
     let table = [
