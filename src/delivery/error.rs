@@ -57,6 +57,10 @@ pub enum Error {
     /// The store of request ids cannot be used. Nothing was sent by this call.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The time was over before the store of request ids said what is known of this one. Nothing was
+    /// sent by this call.
+    #[error("the time was over before the request id was looked up")]
+    Unclaimed,
     /// The connection was created, its files were not uploaded.
     #[error("created as {connection_id}, but its files were not uploaded: {cause}")]
     FilesNotUploaded {
@@ -121,6 +125,7 @@ impl Error {
             | Self::Overloaded
             | Self::RequestIdReused
             | Self::Store(_)
+            | Self::Unclaimed
             | Self::UpstreamError { .. } => true,
             Self::OutcomeUnknown { .. }
             | Self::NotTheApi { .. }

@@ -57,10 +57,13 @@ impl CreateOperation {
         let key = identity.as_ref().map(|identity| identity.key.clone());
         Arc::new(Self {
             owner: key.unwrap_or_else(Key::unique),
-            identity,
             caller,
             create,
-            progress: ProgressCell::default(),
+            progress: ProgressCell::new(match identity.is_some() {
+                true => Progress::Unclaimed,
+                false => Progress::Nothing,
+            }),
+            identity,
             caller_gone: CancellationToken::new(),
             shared,
         })
@@ -126,6 +129,7 @@ impl CreateOperation {
         let cause = || Box::new(Error::StillUnderWay);
         match self.progress.stop() {
             Progress::Nothing | Progress::Withheld => Error::too_late(),
+            Progress::Unclaimed => Error::Unclaimed,
             Progress::Earlier | Progress::Sending(_) | Progress::Sent => {
                 self.outcome_unknown(ended_by, false)
             }

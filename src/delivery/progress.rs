@@ -10,6 +10,8 @@ pub(super) enum Progress {
     /// Nothing was sent that could have had an effect.
     #[default]
     Nothing,
+    /// Nothing was sent by this call. What an earlier one with the same request id did is not known.
+    Unclaimed,
     /// An earlier call with the same request id sent the request, or may have.
     Earlier,
     /// The request is being sent.
@@ -20,7 +22,7 @@ pub(super) enum Progress {
     Created(i32),
     /// This connection exists, and its files are not all there.
     FilesMissing(i32),
-    /// The caller got the response that nothing was sent. Nothing will be.
+    /// The caller was told that this call sent nothing. Nothing will be sent.
     Withheld,
 }
 
@@ -31,7 +33,11 @@ pub(super) struct ProgressCell(Mutex<Progress>);
 // === impl ProgressCell ===
 
 impl ProgressCell {
-    /// The next step. Of no effect once the caller got the response that nothing was sent.
+    pub(super) fn new(progress: Progress) -> Self {
+        Self(Mutex::new(progress))
+    }
+
+    /// The next step. Of no effect once the caller was told that nothing was sent.
     pub(super) fn set(&self, next: Progress) {
         let mut progress = self.lock();
         if !matches!(*progress, Progress::Withheld) {
@@ -53,18 +59,16 @@ impl ProgressCell {
     /// The caller stops waiting. If nothing was sent until now, nothing will be.
     pub(super) fn stop(&self) -> Progress {
         let mut progress = self.lock();
-        let nothing_sent = match &*progress {
-            Progress::Nothing | Progress::Withheld => true,
-            Progress::Sending(state) => state.withhold(),
-            Progress::Earlier
-            | Progress::Sent
-            | Progress::Created(_)
-            | Progress::FilesMissing(_) => false,
+        let reached = match &*progress {
+            Progress::Nothing => Progress::Withheld,
+            Progress::Sending(state) if state.withhold() => Progress::Withheld,
+            reached => reached.clone(),
         };
-        if nothing_sent {
-            *progress = Progress::Withheld;
-        }
-        progress.clone()
+        *progress = match &reached {
+            Progress::Unclaimed => Progress::Withheld,
+            reached => reached.clone(),
+        };
+        reached
     }
 
     /// Whether an earlier call sent the request.
@@ -93,6 +97,11 @@ mod tests {
 
         let cell = ProgressCell::default();
         assert!(matches!(cell.stop(), Progress::Withheld));
+        assert!(cell.begin_sending().is_none());
+
+        let cell = ProgressCell::new(Progress::Unclaimed);
+        assert!(matches!(cell.stop(), Progress::Unclaimed));
+        cell.set(Progress::Nothing);
         assert!(cell.begin_sending().is_none());
 
         for kept in [Progress::Sent, Progress::Earlier, Progress::Created(1)] {

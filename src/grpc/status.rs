@@ -198,6 +198,12 @@ impl<'a> Context<'a> {
                  with this request_id may have created the connection: repeat it with the same \
                  request_id")
                 .retry_in(UNKNOWN_RETRY).warn(),
+            // A caller alone can make its deadline short.
+            Unclaimed => Row::new(Code::Unavailable, "REQUEST_ID_STORE_UNAVAILABLE",
+                "the call's time was over before the request_id store answered, so this call sent \
+                 nothing; an earlier call with this request_id may have created the connection: \
+                 repeat it with the same request_id")
+                .retry_in(UNKNOWN_RETRY),
             FilesNotUploaded { connection_id, cause } => self.files_row(*connection_id, cause),
             NotReadable { connection_id, cause } => self.not_readable_row(*connection_id, cause),
             NoResponse(Unknown::Unreadable | Unknown::NotJson) => misconfigured_row(200),

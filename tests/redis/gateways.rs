@@ -27,6 +27,7 @@ use tonic::{
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use crate::{
@@ -77,6 +78,14 @@ impl Gateway {
         &self,
         request_id: Option<Uuid>,
     ) -> impl Future<Output = Result<Response<CreateResponse>, Status>> + use<> {
+        self.create_within(request_id, Duration::from_secs(60))
+    }
+
+    fn create_within(
+        &self,
+        request_id: Option<Uuid>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Response<CreateResponse>, Status>> + use<> {
         let mut client = ConnectionServiceClient::new(self.channel.clone());
         let mut request = Request::new(CreateRequest {
             team_id: 1,
@@ -92,6 +101,7 @@ impl Gateway {
         });
         let token = MetadataValue::try_from(format!("Bearer {}", sandbox::TOKEN)).unwrap();
         request.metadata_mut().insert("authorization", token);
+        request.set_timeout(timeout);
         async move { client.create(request).await }
     }
 
@@ -306,6 +316,40 @@ async fn without_the_store_only_creates_without_a_request_id_go_on() {
 
     server.thaw();
     gateway.create(Some(Uuid::new_v4())).await.unwrap();
+    assert_eq!(sandbox.rows(1).len(), 2);
+}
+
+/// The connection is there, and the store that knows it does not say so in time.
+#[tokio::test]
+async fn a_repeat_that_the_store_does_not_answer_in_time_speaks_of_itself_only() {
+    if !wanted() {
+        return;
+    }
+    let (server, sandbox) = (Server::start(), sandbox().await);
+    let gateway = Gateway::start(&sandbox, server.settings()).await;
+    let request_id = Some(Uuid::new_v4());
+    let first = gateway.create(request_id).await.unwrap();
+    server.freeze();
+    // Shorter than the limit of one operation.
+    let repeat = gateway.create_within(request_id, Duration::from_millis(200));
+    let failed = repeat.await.unwrap_err();
+    assert_eq!(failed.code(), Code::Unavailable);
+    let details = failed.get_error_details();
+    let reason = &details.error_info().unwrap().reason;
+    assert_eq!(reason, "REQUEST_ID_STORE_UNAVAILABLE", "{failed}");
+
+    server.thaw();
+    let again = gateway.create(request_id).await.unwrap();
+    assert_eq!(outcome(&again), Some("replayed"));
+    assert_eq!(id(&again), id(&first));
+
+    // Of a call that nobody came before, nothing is sent after it was told so.
+    server.freeze();
+    let request_id = Some(Uuid::new_v4());
+    let early = gateway.create_within(request_id, Duration::from_millis(200));
+    early.await.unwrap_err();
+    server.thaw();
+    gateway.create(request_id).await.unwrap();
     assert_eq!(sandbox.rows(1).len(), 2);
 }
 
