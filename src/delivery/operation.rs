@@ -128,7 +128,7 @@ impl CreateOperation {
     fn stop_waiting(&self, ended_by: EndedBy) -> Error {
         let cause = || Box::new(Error::StillUnderWay);
         match self.progress.stop() {
-            Progress::Nothing | Progress::Withheld => Error::too_late(),
+            Progress::Nothing => Error::too_late(),
             Progress::Unclaimed => Error::Unclaimed,
             Progress::Earlier | Progress::Sending(_) | Progress::Sent => {
                 self.outcome_unknown(ended_by, false)
@@ -182,11 +182,8 @@ impl CreateOperation {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Self(operation) = self;
-        // With a request id the work goes on: the call may be repeated. Without one, what was not sent
-        // yet is of no use to anybody.
-        if operation.identity.is_none() {
-            operation.progress.stop();
-        }
+        // What was sent goes on: with a request id for whoever asks again. What was not is of no use.
+        operation.progress.stop();
         operation.caller_gone.cancel();
     }
 }

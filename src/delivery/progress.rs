@@ -22,61 +22,70 @@ pub(super) enum Progress {
     Created(i32),
     /// This connection exists, and its files are not all there.
     FilesMissing(i32),
-    /// The caller was told that this call sent nothing. Nothing will be sent.
-    Withheld,
 }
 
 /// The same, shared by the operation and by who waits for it.
 #[derive(Debug, Default)]
-pub(super) struct ProgressCell(Mutex<Progress>);
+pub(super) struct ProgressCell(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    progress: Progress,
+    /// The caller has stopped to wait before this call sent anything. Nothing will be sent.
+    is_withheld: bool,
+}
 
 // === impl ProgressCell ===
 
 impl ProgressCell {
     pub(super) fn new(progress: Progress) -> Self {
-        Self(Mutex::new(progress))
+        Self(Mutex::new(State {
+            progress,
+            is_withheld: false,
+        }))
     }
 
-    /// The next step. Of no effect once the caller was told that nothing was sent.
+    /// The next step.
     pub(super) fn set(&self, next: Progress) {
-        let mut progress = self.lock();
-        if !matches!(*progress, Progress::Withheld) {
-            *progress = next;
-        }
+        self.lock().progress = next;
     }
 
     /// The request is about to be sent. `None`: it must not be.
     pub(super) fn begin_sending(&self) -> Option<SendState> {
-        let state = SendState::default();
-        let mut progress = self.lock();
-        if matches!(*progress, Progress::Withheld) {
+        let mut state = self.lock();
+        if state.is_withheld {
             return None;
         }
-        *progress = Progress::Sending(state.clone());
-        Some(state)
+        let sending = SendState::default();
+        state.progress = Progress::Sending(sending.clone());
+        Some(sending)
     }
 
-    /// The caller stops waiting. If nothing was sent until now, nothing will be.
+    /// The caller stops waiting, or has left. If this call has sent nothing until now, it never will:
+    /// who asks again sends it, and must not be told that nothing was created while another call is
+    /// still about to begin.
     pub(super) fn stop(&self) -> Progress {
-        let mut progress = self.lock();
-        let reached = match &*progress {
-            Progress::Nothing => Progress::Withheld,
-            Progress::Sending(state) if state.withhold() => Progress::Withheld,
-            reached => reached.clone(),
-        };
-        *progress = match &reached {
-            Progress::Unclaimed => Progress::Withheld,
-            reached => reached.clone(),
-        };
-        reached
+        let mut state = self.lock();
+        match &state.progress {
+            Progress::Nothing | Progress::Unclaimed | Progress::Earlier => state.is_withheld = true,
+            Progress::Sending(sending) if sending.withhold() => {
+                state.is_withheld = true;
+                state.progress = Progress::Nothing;
+            }
+            Progress::Sending(_)
+            | Progress::Sent
+            | Progress::Created(_)
+            | Progress::FilesMissing(_) => {}
+        }
+        state.progress.clone()
     }
 
     /// Whether an earlier call sent the request.
     pub(super) fn is_earlier(&self) -> bool {
-        matches!(*self.lock(), Progress::Earlier)
+        matches!(self.lock().progress, Progress::Earlier)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Progress> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,25 +98,26 @@ mod tests {
     #[test]
     fn nothing_is_sent_after_the_caller_heard_so() {
         let cell = ProgressCell::default();
-        let state = cell.begin_sending().unwrap();
-        assert!(matches!(cell.stop(), Progress::Withheld));
-        assert!(state.withhold() && !state.has_begun());
+        let sending = cell.begin_sending().unwrap();
+        assert!(matches!(cell.stop(), Progress::Nothing));
+        assert!(sending.withhold() && !sending.has_begun());
         cell.set(Progress::Nothing);
         assert!(cell.begin_sending().is_none());
+    }
 
-        let cell = ProgressCell::default();
-        assert!(matches!(cell.stop(), Progress::Withheld));
-        assert!(cell.begin_sending().is_none());
-
-        let cell = ProgressCell::new(Progress::Unclaimed);
-        assert!(matches!(cell.stop(), Progress::Unclaimed));
-        cell.set(Progress::Nothing);
-        assert!(cell.begin_sending().is_none());
-
-        for kept in [Progress::Sent, Progress::Earlier, Progress::Created(1)] {
-            let cell = ProgressCell::default();
-            cell.set(kept);
-            assert!(!matches!(cell.stop(), Progress::Withheld));
+    #[test]
+    fn who_stops_to_wait_before_the_call_has_sent_anything_stops_it() {
+        for progress in [Progress::Nothing, Progress::Unclaimed, Progress::Earlier] {
+            let cell = ProgressCell::new(progress);
+            let told = cell.stop();
+            assert_eq!(format!("{told:?}"), format!("{:?}", cell.stop()));
+            cell.set(Progress::Nothing);
+            assert!(cell.begin_sending().is_none(), "{told:?}");
+        }
+        for progress in [Progress::Sent, Progress::Created(1)] {
+            let cell = ProgressCell::new(progress);
+            let told = cell.stop();
+            assert!(cell.begin_sending().is_some(), "{told:?}");
         }
     }
 }

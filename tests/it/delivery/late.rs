@@ -5,7 +5,7 @@ use std::time::Duration;
 use chartbrew_gateway::proto::{ConnectionFiles, CreateRequest};
 use tonic::Code;
 
-use super::{Fault, Gate, Told, told};
+use super::{Fault, Gate, Told, call, told};
 use crate::support::{
     gateway::{Failure, Gateway, authorized, failure, gateway, sandbox, trailer, with_id},
     time::soon,
@@ -134,4 +134,40 @@ async fn an_upload_that_goes_on_is_waited_for_and_not_begun_again() {
     assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("replayed"));
     assert!(answer.into_inner().connection.unwrap().ssl_ca.is_some());
     assert_eq!(uploads(), 1);
+}
+
+/// A call that waits for another one with the same id, and is over before that one, sends nothing
+/// afterwards: the other one says that nothing was created, and there must be nobody left to do it.
+#[tokio::test]
+async fn a_call_that_is_over_sends_nothing_any_more() {
+    for leaves in [true, false] {
+        let sandbox = sandbox().await;
+        let gate = Gate::new();
+        let denied = Fault::create().body(403, "application/json", "{}");
+        sandbox.script([denied.hold_before_storing(&gate)]);
+        let mut gateway = gateway(&sandbox.url()).start().await;
+        let message = with_id("m");
+        let first = tokio::spawn({
+            let (mut client, request) = (gateway.client.clone(), authorized(message.clone()));
+            async move { client.create(request).await }
+        });
+        gate.reached().await;
+        // Long enough to find that the first is at it.
+        let time = Duration::from_millis(300);
+        match leaves {
+            true => {
+                let second = gateway.create(message);
+                assert!(tokio::time::timeout(time, second).await.is_err());
+                // The gateway hears of the end of one call before it hears of another.
+                failure(gateway.create(CreateRequest::default()).await);
+            }
+            false => assert_eq!(call(&gateway, message, time).await, Told::Unknown),
+        }
+        gate.open();
+        let first = failure(first.await.unwrap());
+        assert_eq!(first.reason, "ACCESS_DENIED");
+        gateway.stop();
+        assert!(gateway.stopped().await);
+        assert!(sandbox.rows(1).is_empty(), "leaves: {leaves}");
+    }
 }
