@@ -234,8 +234,8 @@ fn create() -> Request<CreateRequest> {
 async fn upstream() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let answer = async |_: Bytes| ([(CONTENT_TYPE, "application/json")], ANSWER);
-    let router = Router::new().fallback(any(answer));
+    let response = async |_: Bytes| ([(CONTENT_TYPE, "application/json")], ANSWER);
+    let router = Router::new().fallback(any(response));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();

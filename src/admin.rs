@@ -1,6 +1,6 @@
 //! The port of those who run the gateway: is it alive, is it ready, how is it doing.
 //!
-//! | request | answer |
+//! | request | response |
 //! |---|---|
 //! | `GET /livez` | 200 as long as the process answers at all |
 //! | `GET /readyz` | 200, or 503 if no calls should be sent here; with all that is wrong, a line each |

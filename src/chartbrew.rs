@@ -5,7 +5,7 @@
 //! retries, follows a redirect or logs what upstream said, and a request whose path names a
 //! connection is carried to its end, also when its caller stops waiting.
 //!
-//! The facts it obeys (answers, limits, the keep-alive race) were measured against
+//! The facts it relies on (responses, limits, the keep-alive race) were measured against
 //! Chartbrew 5.3.0; the crate `chartbrew-sandbox` replays them.
 
 mod error;
@@ -23,7 +23,7 @@ use url::Url;
 pub use self::{
     error::{Error, NotSent, Unknown},
     rejection::{FieldError, Problem, Rejection},
-    transport::{Answer, InvalidClient, SendState, check_url},
+    transport::{Dated, InvalidClient, SendState, check_url},
 };
 use self::{
     transport::{Call, Transport},
@@ -46,7 +46,7 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Largest response that is read, in bytes. The response to a create contains the whole schema
     /// of a database that Chartbrew can reach.
-    pub max_answer_bytes: usize,
+    pub max_response_bytes: usize,
 }
 
 impl Default for Settings {
@@ -56,7 +56,7 @@ impl Default for Settings {
             url: Url::parse("https://api.chartbrew.com").expect("a valid URL"),
             connect_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(4),
-            max_answer_bytes: 16 * 1024 * 1024,
+            max_response_bytes: 16 * 1024 * 1024,
         }
     }
 }
@@ -152,7 +152,7 @@ impl Client {
         team: i32,
         json: Bytes,
         state: SendState,
-    ) -> Result<Answer<Connection>, Error> {
+    ) -> Result<Dated<Connection>, Error> {
         let path = format!("team/{team}/connections");
         let call = Call::post(path, CONNECTIONS, json, state);
         self.transport
@@ -165,7 +165,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`]; always safe to repeat.
-    pub async fn list(&self, token: &Token, team: i32) -> Result<Answer<ConnectionList>, Error> {
+    pub async fn list(&self, token: &Token, team: i32) -> Result<Dated<ConnectionList>, Error> {
         let call = Call::get(format!("team/{team}/connections"), CONNECTIONS);
         self.transport
             .send(token, call)
@@ -177,12 +177,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`]; always safe to repeat.
-    pub async fn get(
-        &self,
-        token: &Token,
-        team: i32,
-        id: i32,
-    ) -> Result<Answer<Connection>, Error> {
+    pub async fn get(&self, token: &Token, team: i32, id: i32) -> Result<Dated<Connection>, Error> {
         let path = format!("team/{team}/connections/{id}");
         let call = Call::get(path, CONNECTION).of_a_connection();
         self.transport
@@ -202,7 +197,7 @@ impl Client {
         team: i32,
         id: i32,
         file: File,
-    ) -> Result<Answer<Connection>, Error> {
+    ) -> Result<Dated<Connection>, Error> {
         let path = format!("team/{team}/connections/{id}/files");
         let length = file.bytes.len();
         let call = Call::file(path, FILES, file).of_a_connection();

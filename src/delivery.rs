@@ -126,7 +126,7 @@ pub struct Delivered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Chartbrew's response to this call.
-    Answered,
+    Response,
     /// The response was lost and the connection was found by looking for it.
     Recovered,
     /// An earlier call with the same request id created it.
@@ -208,7 +208,7 @@ impl Delivery {
             },
             Err(error) => Delivered {
                 result: Err(error),
-                origin: Origin::Answered,
+                origin: Origin::Response,
             },
         }
     }

@@ -62,8 +62,8 @@ pub async fn run(
     say("")?;
     let serving = app.run(shutdown);
     let calling = async {
-        let answer = create(addr).await?;
-        show(&answer)?;
+        let response = create(addr).await?;
+        show(&response)?;
         say(&format!("Try it yourself:\n\n{}\n", strong(&grpcurl(addr))))?;
         say("Serving until Ctrl-C.")?;
         Ok::<_, Box<dyn Error + Send + Sync>>(())
@@ -164,13 +164,13 @@ async fn create(addr: SocketAddr) -> Result<proto::CreateResponse, Box<dyn Error
     Ok(client.create(request).await?.into_inner())
 }
 
-/// Prints the answer as protobuf's JSON, as grpcurl does.
-fn show(answer: &proto::CreateResponse) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Prints the response as protobuf's JSON, as grpcurl does.
+fn show(response: &proto::CreateResponse) -> Result<(), Box<dyn Error + Send + Sync>> {
     let pool = DescriptorPool::decode(proto::FILE_DESCRIPTOR_SET)?;
     let descriptor = pool
         .get_message_by_name("chartbrew.connection.v1.CreateResponse")
         .ok_or("the contract has CreateResponse")?;
-    let message = DynamicMessage::decode(descriptor, answer.encode_to_vec().as_slice())?;
+    let message = DynamicMessage::decode(descriptor, response.encode_to_vec().as_slice())?;
     let json = serde_json::to_string_pretty(&message)?;
     say(&format!("{} CreateResponse\n{json}\n", strong("←")))?;
     Ok(())

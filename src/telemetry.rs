@@ -3,7 +3,7 @@
 //! | | made by | exported to |
 //! |---|---|---|
 //! | log | `tracing` | stderr ([`Logs`]) |
-//! | traces | [`Call`], [`Attempt`], [`record`] | a collector, by OTLP |
+//! | traces | [`Call`], [`Attempt`], [`record()`] | a collector, by OTLP |
 //! | metrics | the same, and [`InFlight`] | `/metrics` ([`scrape`]), and a collector, by OTLP |
 //!
 //! Names of spans, metrics and labels are in this module and nowhere else: other modules pass

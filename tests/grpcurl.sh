@@ -17,7 +17,7 @@ demo=
 
 cleanup() {
     if [[ -n $demo ]]; then
-        # Not TERM: it would wait for the Create that the README leaves without an answer.
+        # Not TERM: it would wait for the Create that the README leaves without a response.
         kill -KILL "$demo" 2>/dev/null || true
         wait "$demo" 2>/dev/null || true
     fi
@@ -155,7 +155,7 @@ passed "Create with the documented sample: every field comes back"
 call "create, in text" -format text -H "$TOKEN" \
     -d 'team_id: 1, connection: {name: "orders", type: CONNECTION_TYPE_MONGODB}' \
     "$ADDR" "$SERVICE/Create"
-says "Create with the request and the answer in protobuf's text format" 'name: "orders"'
+says "Create with the request and the response in protobuf's text format" 'name: "orders"'
 
 call "trailers" -v -H "$TOKEN" -H 'x-request-id: from-the-caller' -d @ \
     "$ADDR" "$SERVICE/Create" <examples/create.json

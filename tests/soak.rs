@@ -216,7 +216,7 @@ impl Wish {
     async fn ask(&self, channel: &Channel, deadline: Duration) -> Result<i32, String> {
         let mut client = ConnectionServiceClient::new(channel.clone());
         match client.create(self.request(deadline)).await {
-            Ok(answer) => Ok(answer.into_inner().connection.unwrap().id),
+            Ok(response) => Ok(response.into_inner().connection.unwrap().id),
             Err(status) => {
                 let details = status.get_error_details();
                 let reason = details.error_info().map(|info| info.reason.clone());
@@ -254,7 +254,7 @@ impl Wish {
         let what = match told {
             Ok(id) => {
                 let known = *tally.created.entry(self.name.clone()).or_insert(id);
-                assert_eq!(known, id, "{}: two answers for one request id", self.name);
+                assert_eq!(known, id, "{}: two responses for one request id", self.name);
                 "OK".to_owned()
             }
             Err(reason) => reason,

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{
     Kind,
-    answer::Answer,
     auth::{self, Access},
     body,
     files::{self, Upload},
     model::{self, FILE_FIELDS, Row, Values},
     orm::{self, Statement},
+    reply::Reply,
     route::{Route, id_of},
     source::{self, Source},
     state::App,
@@ -31,13 +31,13 @@ pub(super) struct Request {
 }
 
 /// Does what a request asks; `None` if it is never answered.
-pub(super) async fn call(app: &App, request: &Request) -> Option<Answer> {
+pub(super) async fn call(app: &App, request: &Request) -> Option<Reply> {
     try_call(app, request).await.unwrap_or_else(Some)
 }
 
 /// The same, with every refusal as an error. The body is read before the route is looked up, and
 /// the route before the token, as Express does.
-async fn try_call(app: &App, request: &Request) -> Result<Option<Answer>, Answer> {
+async fn try_call(app: &App, request: &Request) -> Result<Option<Reply>, Reply> {
     let Request {
         method,
         path,
@@ -51,11 +51,11 @@ async fn try_call(app: &App, request: &Request) -> Result<Option<Answer>, Answer
     }
     let access = auth::admit(&app.settings, headers, &route)?;
     let row = || find(app, &access, route.id);
-    let answer = match route.kind {
+    let reply = match route.kind {
         Kind::Any => no_route(method, path),
         Kind::Create => create(app, access.team, sent.unwrap_or_default())?,
         Kind::List => list(app, &access),
-        Kind::Get => Answer::json(StatusCode::OK, &access.shown(&row()?)),
+        Kind::Get => Reply::json(StatusCode::OK, &access.shown(&row()?)),
         Kind::Update => update(app, &row()?, sent)?,
         Kind::Delete => delete(app, &row()?),
         Kind::Test => {
@@ -67,19 +67,19 @@ async fn try_call(app: &App, request: &Request) -> Result<Option<Answer>, Answer
             let row = row()?;
             match files::read(headers, body).await {
                 Upload::Files(paths) => store(app, &row, &paths),
-                Upload::Refused(answer) => answer,
+                Upload::Refused(reply) => reply,
                 Upload::Silence => return Ok(None),
             }
         }
     };
-    Ok(Some(answer))
+    Ok(Some(reply))
 }
 
-fn no_route(method: &Method, path: &str) -> Answer {
-    Answer::page(StatusCode::NOT_FOUND, &format!("Cannot {method} {path}"))
+fn no_route(method: &Method, path: &str) -> Reply {
+    Reply::page(StatusCode::NOT_FOUND, &format!("Cannot {method} {path}"))
 }
 
-fn create(app: &App, team: i32, mut sent: Values) -> Result<Answer, Answer> {
+fn create(app: &App, team: i32, mut sent: Values) -> Result<Reply, Reply> {
     sent.insert("team_id".to_owned(), team.into());
     if let Some(source) = Source::of(&sent).filter(|s| s.prepares) {
         source.refuse_if_disabled(&app.settings)?;
@@ -110,12 +110,12 @@ fn create(app: &App, team: i32, mut sent: Values) -> Result<Answer, Answer> {
     for column in ["createdAt", "updatedAt"] {
         values.insert(column.to_owned(), model::to_the_millisecond(now));
     }
-    let answer = Value::Object(model::redact(values));
-    Ok(Answer::json(StatusCode::OK, &answer))
+    let reply = Value::Object(model::redact(values));
+    Ok(Reply::json(StatusCode::OK, &reply))
 }
 
 /// Newest first by the whole second, and within a second by id.
-fn list(app: &App, access: &Access<'_>) -> Answer {
+fn list(app: &App, access: &Access<'_>) -> Reply {
     let mut rows: Vec<Row> = app.read(|m| {
         let of_team = m.rows.iter().filter(|r| r.team == access.team);
         of_team.filter(|r| access.lists(r)).cloned().collect()
@@ -132,10 +132,10 @@ fn list(app: &App, access: &Access<'_>) -> Answer {
             shown
         })
         .collect();
-    Answer::json(StatusCode::OK, &Value::Array(shown))
+    Reply::json(StatusCode::OK, &Value::Array(shown))
 }
 
-fn find(app: &App, access: &Access<'_>, id: &str) -> Result<Row, Answer> {
+fn find(app: &App, access: &Access<'_>, id: &str) -> Result<Row, Reply> {
     let row = id_of(id).and_then(|id| app.read(|m| m.row(access.team, id).cloned()));
     let Some(row) = row else {
         return Err(not_found());
@@ -144,14 +144,14 @@ fn find(app: &App, access: &Access<'_>, id: &str) -> Result<Row, Answer> {
         Ok(row)
     } else {
         let body = json!({ "error": "Not authorized" });
-        Err(Answer::json(StatusCode::FORBIDDEN, &body))
+        Err(Reply::json(StatusCode::FORBIDDEN, &body))
     }
 }
 
-fn update(app: &App, row: &Row, sent: Option<Values>) -> Result<Answer, Answer> {
+fn update(app: &App, row: &Row, sent: Option<Values>) -> Result<Reply, Reply> {
     // The server trips over a body that it has not read.
     let mut sent = sent
-        .ok_or_else(|| Answer::page(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))?;
+        .ok_or_else(|| Reply::page(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))?;
     sent.insert("team_id".to_owned(), row.team.into());
     sent.remove("id");
     keep_from_writing(&mut sent);
@@ -162,8 +162,8 @@ fn update(app: &App, row: &Row, sent: Option<Values>) -> Result<Answer, Answer> 
     Ok(store(app, row, &values))
 }
 
-/// Stores values in a row and answers with the row.
-fn store(app: &App, row: &Row, values: &Values) -> Answer {
+/// Stores values in a row and responses with the row.
+fn store(app: &App, row: &Row, values: &Values) -> Reply {
     let stored = app.change(|m| {
         let row = m.row_mut(row.team, row.id)?;
         row.store(values);
@@ -171,13 +171,13 @@ fn store(app: &App, row: &Row, values: &Values) -> Answer {
         Some(row.shown())
     });
     stored.map_or_else(not_found, |row| {
-        Answer::json(StatusCode::OK, &Value::Object(row))
+        Reply::json(StatusCode::OK, &Value::Object(row))
     })
 }
 
-fn delete(app: &App, row: &Row) -> Answer {
+fn delete(app: &App, row: &Row) -> Reply {
     app.change(|m| m.rows.retain(|r| r.id != row.id));
-    Answer::json(StatusCode::OK, &json!({ "removed": true }))
+    Reply::json(StatusCode::OK, &json!({ "removed": true }))
 }
 
 /// Takes out what only the server itself may set.
@@ -188,14 +188,14 @@ fn keep_from_writing(sent: &mut Values) {
     }
 }
 
-fn set(values: &mut Values, sent: &Values) -> Result<(), Answer> {
+fn set(values: &mut Values, sent: &Values) -> Result<(), Reply> {
     model::set_all(values, sent).map_err(|_| bad(&json!({ "code": "ERR_INVALID_ARG_TYPE" })))
 }
 
-fn bad(error: &Value) -> Answer {
-    Answer::json(StatusCode::BAD_REQUEST, error)
+fn bad(error: &Value) -> Reply {
+    Reply::json(StatusCode::BAD_REQUEST, error)
 }
 
-fn not_found() -> Answer {
-    Answer::json(StatusCode::NOT_FOUND, &json!({ "error": "Not Found" }))
+fn not_found() -> Reply {
+    Reply::json(StatusCode::NOT_FOUND, &json!({ "error": "Not Found" }))
 }

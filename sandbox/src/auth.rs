@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     Kind, Settings, UserKind,
-    answer::Answer,
     model::Row,
+    reply::Reply,
     route::{Route, id_of},
 };
 
@@ -25,15 +25,15 @@ const PERMITTED: [&str; 6] = ["id", "name", "type", "subType", "createdAt", "upd
 /// Reads the token, then the team, then the right to make this call.
 ///
 /// # Errors
-/// The server's answer to whoever may not make it.
+/// The server's response to whoever may not make it.
 pub(super) fn admit<'a>(
     settings: &'a Settings,
     headers: &HeaderMap,
     route: &Route<'_>,
-) -> Result<Access<'a>, Answer> {
+) -> Result<Access<'a>, Reply> {
     let user = authenticate(settings, headers)?;
     let denied = || {
-        Answer::json(
+        Reply::json(
             StatusCode::FORBIDDEN,
             &json!({ "message": "Access denied" }),
         )
@@ -52,18 +52,18 @@ pub(super) fn admit<'a>(
 }
 
 /// The user whose token this is. `Bearer` is matched to the letter, and may be missing.
-fn authenticate<'a>(settings: &'a Settings, headers: &HeaderMap) -> Result<&'a UserKind, Answer> {
+fn authenticate<'a>(settings: &'a Settings, headers: &HeaderMap) -> Result<&'a UserKind, Reply> {
     let sent = headers
         .get(header::AUTHORIZATION)
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
     let token = sent.replacen("Bearer ", "", 1);
     if token.is_empty() {
-        return Err(Answer::text(StatusCode::UNAUTHORIZED, "Token is missing."));
+        return Err(Reply::text(StatusCode::UNAUTHORIZED, "Token is missing."));
     }
     let user = settings.users.iter().find(|u| u.token == token);
     match user.map(|u| &u.kind) {
-        None => Err(Answer::text(
+        None => Err(Reply::text(
             StatusCode::UNAUTHORIZED,
             "Unauthorized access.",
         )),
@@ -72,8 +72,8 @@ fn authenticate<'a>(settings: &'a Settings, headers: &HeaderMap) -> Result<&'a U
     }
 }
 
-fn gone() -> Answer {
-    Answer::text(
+fn gone() -> Reply {
+    Reply::text(
         StatusCode::BAD_REQUEST,
         "Could not process the request. Please try again.",
     )

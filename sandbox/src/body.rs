@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
-use super::{answer::Answer, model::Values};
+use super::{model::Values, reply::Reply};
 
 /// The most bytes that a JSON body may have.
 const MOST_BYTES: usize = 102_400;
@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 102_400;
 ///
 /// # Errors
 /// The page for a body that is too long, or not an object or array of JSON.
-pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Option<Values>, Answer> {
+pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Option<Values>, Reply> {
     let sent = headers.contains_key(header::CONTENT_LENGTH)
         || headers.contains_key(header::TRANSFER_ENCODING);
     if !sent || !is_json(headers) {
@@ -22,7 +22,7 @@ pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Option<Values>, 
     }
     if body.len() > MOST_BYTES {
         let status = StatusCode::PAYLOAD_TOO_LARGE;
-        return Err(Answer::page(status, "Payload Too Large"));
+        return Err(Reply::page(status, "Payload Too Large"));
     }
     if body.is_empty() {
         return Ok(Some(Values::new()));
@@ -30,7 +30,7 @@ pub(super) fn read(headers: &HeaderMap, body: &Bytes) -> Result<Option<Values>, 
     match serde_json::from_str(&String::from_utf8_lossy(body)) {
         Ok(Value::Object(fields)) => Ok(Some(fields)),
         Ok(Value::Array(_)) => Ok(Some(Values::new())),
-        Ok(_) | Err(_) => Err(Answer::page(StatusCode::BAD_REQUEST, "Bad Request")),
+        Ok(_) | Err(_) => Err(Reply::page(StatusCode::BAD_REQUEST, "Bad Request")),
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
                 .collect();
             let read = read(&headers, &Bytes::copy_from_slice(body.as_bytes()))
                 .map(|fields| fields.map(|f| f.len()))
-                .map_err(|answer| answer.status.as_u16());
+                .map_err(|reply| reply.status.as_u16());
             assert_eq!(read, expected, "{content_type} {body:.20}");
         }
     }

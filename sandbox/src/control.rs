@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     Fault, Seen,
-    answer::Answer,
     api::Request,
+    reply::Reply,
     state::{App, Memory},
 };
 
@@ -14,7 +14,7 @@ use super::{
 pub(super) const PREFIX: &str = "/_sandbox/";
 
 /// Answers a request whose path begins with [`PREFIX`].
-pub(super) fn call(app: &App, request: &Request) -> Answer {
+pub(super) fn call(app: &App, request: &Request) -> Reply {
     let what = request.path.strip_prefix(PREFIX).unwrap_or_default();
     match (&request.method, what) {
         (&Method::POST, "faults") => match serde_json::from_slice::<Vec<Fault>>(&request.body) {
@@ -30,7 +30,7 @@ pub(super) fn call(app: &App, request: &Request) -> Answer {
         }
         (&Method::GET, "requests") => {
             let seen = app.read(|m| m.seen.iter().map(listed).collect());
-            Answer::json(StatusCode::OK, &Value::Array(seen))
+            Reply::json(StatusCode::OK, &Value::Array(seen))
         }
         (&Method::DELETE, "requests") => {
             app.change(Memory::clear_seen);
@@ -43,7 +43,7 @@ pub(super) fn call(app: &App, request: &Request) -> Answer {
         (&Method::GET, what) => match what.strip_prefix("rows/").map(str::parse) {
             Some(Ok(team)) => {
                 let rows = app.read(|m| m.whole_rows(team));
-                Answer::json(StatusCode::OK, &Value::Array(rows))
+                Reply::json(StatusCode::OK, &Value::Array(rows))
             }
             Some(Err(_)) => refused("the team is not a number"),
             None => unknown(),
@@ -72,15 +72,15 @@ fn headers(headers: &HeaderMap) -> Value {
         .collect()
 }
 
-fn done() -> Answer {
-    Answer::empty(StatusCode::NO_CONTENT)
+fn done() -> Reply {
+    Reply::empty(StatusCode::NO_CONTENT)
 }
 
-fn refused(error: &str) -> Answer {
-    Answer::json(StatusCode::BAD_REQUEST, &json!({ "error": error }))
+fn refused(error: &str) -> Reply {
+    Reply::json(StatusCode::BAD_REQUEST, &json!({ "error": error }))
 }
 
-fn unknown() -> Answer {
+fn unknown() -> Reply {
     let body = json!({ "error": "no such part of the sandbox" });
-    Answer::json(StatusCode::NOT_FOUND, &body)
+    Reply::json(StatusCode::NOT_FOUND, &body)
 }

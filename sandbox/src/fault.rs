@@ -26,14 +26,14 @@ pub struct Fault {
     pub times: Times,
     /// How long the request is held before its work is done, in milliseconds; default 0.
     pub delay_before_storing_ms: u64,
-    /// How long its answer is held after the work is done, in milliseconds; default 0.
+    /// How long its response is held after the work is done, in milliseconds; default 0.
     pub delay_after_storing_ms: u64,
     /// How the request ends; default [`What::Answer`].
     pub what: What,
     /// Holds the request before its work is done.
     #[serde(skip)]
     gate_before_storing: Option<Gate>,
-    /// Holds the answer after the work is done.
+    /// Holds the response after the work is done.
     #[serde(skip)]
     gate_after_storing: Option<Gate>,
 }
@@ -45,26 +45,26 @@ pub enum What {
     /// As ever: the work is done and answered. For faults that only delay.
     #[default]
     Answer,
-    /// This answer instead, and no work is done.
+    /// This response instead, and no work is done.
     Respond(Respond),
-    /// The work is done, then this answer is given instead of the true one.
+    /// The work is done, then this response is given instead of the true one.
     StoreThenRespond(Respond),
-    /// This answer is given, and the work is done after `delay_after_storing_ms`: a proxy has given
+    /// This response is sent, and the work is done after `delay_after_storing_ms`: a proxy has given
     /// up on a server that has not.
     RespondThenStore(Respond),
     /// The connection is closed when the head has been read: the body is not, and no work is done.
     DropBeforeReading,
     /// The request is read whole, then the connection is closed; no work is done.
     DropBeforeStoring,
-    /// The work is done, then the connection is closed without a byte of answer.
+    /// The work is done, then the connection is closed without a byte of response.
     DropAfterStoring,
-    /// The work is done, then the connection is closed after so many bytes of the answer's body.
+    /// The work is done, then the connection is closed after so many bytes of the response's body.
     CutAnswerAt(usize),
-    /// The work is done and answered with the right status and type, but the body is not JSON.
+    /// The work is done and responded with the right status and type, but the body is not JSON.
     GarbledAnswer,
     /// The request is read and never answered; no work is done.
     Silent,
-    /// The work is done and the answer's body sent byte by byte, with so many milliseconds before
+    /// The work is done and the response's body sent byte by byte, with so many milliseconds before
     /// each.
     SlowDripMs(u64),
 }
@@ -81,7 +81,7 @@ impl Fault {
         .await;
     }
 
-    /// Waits as long as this fault holds an answer after the work.
+    /// Waits as long as this fault holds a response after the work.
     pub(super) async fn after_storing(&self) {
         hold(
             self.delay_after_storing_ms,
@@ -113,7 +113,7 @@ mod tests {
                 .status(503)
                 .header("retry-after", "1"),
             Fault::create().body(502, "text/html", "<html>"),
-            Fault::create().store_then_body(504, super::super::answer::JSON, ""),
+            Fault::create().store_then_body(504, super::super::reply::JSON, ""),
             Fault::create()
                 .delay_before_storing(quarter)
                 .delay_after_storing(quarter),

@@ -8,8 +8,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    answer::Answer,
     model::{FILE_FIELDS, Values},
+    reply::Reply,
 };
 
 /// The most bytes that a file may have. The real server accepts a larger one, never answers, and
@@ -20,9 +20,9 @@ const MOST_BYTES: usize = 1024 * 1024;
 pub(super) enum Upload {
     /// The path of every file, by field.
     Files(Values),
-    /// This is the answer.
-    Refused(Answer),
-    /// There is no answer, ever.
+    /// This is the response.
+    Refused(Reply),
+    /// There is no response, ever.
     Silence,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Upload {
 pub(super) async fn read(headers: &HeaderMap, body: &Bytes) -> Upload {
     let Ok(files) = parts(headers, body).await else {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        return Upload::Refused(Answer::page(status, "Internal Server Error"));
+        return Upload::Refused(Reply::page(status, "Internal Server Error"));
     };
     if files.iter().any(|(_, bytes)| *bytes > MOST_BYTES) {
         return Upload::Silence;
@@ -51,7 +51,7 @@ pub(super) async fn read(headers: &HeaderMap, body: &Bytes) -> Upload {
 
 fn refused(error: &str) -> Upload {
     let body = json!({ "error": error });
-    Upload::Refused(Answer::json(StatusCode::BAD_REQUEST, &body))
+    Upload::Refused(Reply::json(StatusCode::BAD_REQUEST, &body))
 }
 
 /// Every file's field and size. A body that is no multipart has no files.

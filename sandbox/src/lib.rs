@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod answer;
 mod api;
 mod auth;
 mod body;
@@ -12,6 +11,7 @@ mod gate;
 mod handle;
 mod model;
 mod orm;
+mod reply;
 mod route;
 mod server;
 mod settings;

@@ -79,7 +79,7 @@ pub(super) const COLUMNS: [(&str, Column); 34] = [
 /// Columns that hold the path of an uploaded file; only an upload sets them.
 pub(super) const FILE_FIELDS: [&str; 4] = ["sslCa", "sslCert", "sslKey", "sshPrivateKey"];
 
-/// Columns that no answer shows; a flag says whether they are set.
+/// Columns that no response shows; a flag says whether they are set.
 const HIDDEN: [(&str, &str); 3] = [
     ("sshPassword", "hasSshPassword"),
     ("sshPrivateKey", "hasSshPrivateKey"),
@@ -188,7 +188,7 @@ pub(super) fn redact(mut values: Values) -> Values {
     values
 }
 
-/// A moment as the answer to a create has it.
+/// A moment as the response to a create has it.
 pub(super) fn to_the_millisecond(moment: Timestamp) -> Value {
     let millis = Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment);
     format!("{millis:.3}").into()

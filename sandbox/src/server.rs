@@ -1,4 +1,4 @@
-//! The socket: accepts connections, reads requests, sends answers or breaks off.
+//! The socket: accepts connections, reads requests, sends responses or breaks off.
 //!
 //! A request's work runs in a task of its own, so that it goes on when its caller hangs up, as the
 //! real server's does.
@@ -25,9 +25,9 @@ use tracing::{debug, info, warn};
 
 use super::{
     Fault, Handle, Kind, Seen, Settings, What,
-    answer::Answer,
     api::Request,
     control,
+    reply::Reply,
     route::Route,
     state::{App, Busy},
     work::{Ending, Pace, work, work_late},
@@ -133,7 +133,7 @@ const HELMET: [(&str, &str); 3] = [
     ("x-permitted-cross-domain-policies", "none"),
 ];
 
-/// A request whose path names a connection, until its answer is complete. Dropped before, its
+/// A request whose path names a connection, until its response is complete. Dropped before, its
 /// client has cut it off.
 struct CutOff(Option<Arc<App>>);
 
@@ -201,7 +201,7 @@ impl Floor {
         }
         cut_off.disarm();
         match ending {
-            Ok(Ending::Answer(answer, pace)) => Ok(self.send(answer, pace, closes)),
+            Ok(Ending::Reply(reply, pace)) => Ok(self.send(reply, pace, closes)),
             Ok(Ending::Silence | Ending::Drop) | Err(_) => Err(Dropped),
         }
     }
@@ -219,8 +219,8 @@ impl Floor {
             let _busy = busy;
             let late = matches!(fault.what, What::RespondThenStore(_)).then(|| fault.clone());
             let ending = work(&app, &request, fault).await;
-            if let Ending::Answer(answer, _) = &ending {
-                let status = answer.status.as_u16();
+            if let Ending::Reply(reply, _) = &ending {
+                let status = reply.status.as_u16();
                 debug!(method = %request.method, status, "the sandbox answers");
                 app.change(|m| m.answered(place, status));
             }
@@ -236,13 +236,13 @@ impl Floor {
         told
     }
 
-    fn send(&self, answer: Answer, pace: Pace, closes: bool) -> Response<Body> {
-        let length = answer.body.len();
-        let mut response = Response::new(paced(answer.body, pace));
-        *response.status_mut() = answer.status;
+    fn send(&self, reply: Reply, pace: Pace, closes: bool) -> Response<Body> {
+        let length = reply.body.len();
+        let mut response = Response::new(paced(reply.body, pace));
+        *response.status_mut() = reply.status;
         let headers = response.headers_mut();
-        headers.extend(answer.headers);
-        if is_its_own(answer.status, headers) {
+        headers.extend(reply.headers);
+        if is_its_own(reply.status, headers) {
             headers.extend(HELMET.map(|(name, value)| {
                 (
                     HeaderName::from_static(name),
@@ -250,7 +250,7 @@ impl Floor {
                 )
             }));
         }
-        if answer.status != http::StatusCode::NO_CONTENT {
+        if reply.status != http::StatusCode::NO_CONTENT {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
         if closes {

@@ -17,13 +17,13 @@ pub struct Settings {
     /// The address to listen on; default `127.0.0.1:0`, any free port of loopback.
     pub listen: SocketAddr,
     /// How long a connection may stay idle before the sandbox closes it; default 5 s, as measured.
-    /// Announced in whole seconds in every answer's `Keep-Alive`.
+    /// Announced in whole seconds in every response's `Keep-Alive`.
     pub keep_alive: Duration,
     /// Who may call; default the owner of team 1 ([`TOKEN`]) and a deleted user
-    /// ([`TOKEN_OF_A_DELETED_USER`]). Every other token is answered 401.
+    /// ([`TOKEN_OF_A_DELETED_USER`]). Every other token is responded to 401.
     pub users: Vec<User>,
     /// Types or subTypes that the server has switched off; default none. Creating or testing one
-    /// is answered 400 `SOURCE_DISABLED`, creating only where the server prepares the type itself.
+    /// is responded to 400 `SOURCE_DISABLED`, creating only where the server prepares the type itself.
     pub disabled_sources: Vec<String>,
     /// Database hosts that can be reached, with their schema; default none. A create of an SQL or
     /// ClickHouse type with such a host stores and returns the schema, and its test succeeds.

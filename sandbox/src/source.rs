@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Settings, answer::Answer, model::Values};
+use super::{Settings, model::Values, reply::Reply};
 
 /// Every source: its id, its type, its name, and whether the server does something of its own when
 /// a connection of it is created. Only then is it noticed on creation that it is switched off.
@@ -58,8 +58,8 @@ impl Source {
         })
     }
 
-    /// The answer to whoever wants a source that is switched off.
-    pub(super) fn refuse_if_disabled(self, settings: &Settings) -> Result<(), Answer> {
+    /// The response to whoever wants a source that is switched off.
+    pub(super) fn refuse_if_disabled(self, settings: &Settings) -> Result<(), Reply> {
         let off = |id: &&str| settings.disabled_sources.iter().any(|off| off == id);
         if ![self.id, self.kind].iter().any(off) {
             return Ok(());
@@ -69,14 +69,14 @@ impl Source {
             "sourceId": self.id,
             "message": format!("{} is disabled on this server.", self.name),
         });
-        Err(Answer::json(StatusCode::BAD_REQUEST, &body))
+        Err(Reply::json(StatusCode::BAD_REQUEST, &body))
     }
 
     /// What the server adds to a connection before it stores it: the schema of a database that it
     /// can reach. Jira and Stripe must be reached and never are.
-    pub(super) fn prepare(self, values: &mut Values, settings: &Settings) -> Result<(), Answer> {
+    pub(super) fn prepare(self, values: &mut Values, settings: &Settings) -> Result<(), Reply> {
         match self.kind {
-            "jira" | "stripeOfficial" => Err(Answer::json(StatusCode::BAD_REQUEST, &json!({}))),
+            "jira" | "stripeOfficial" => Err(Reply::json(StatusCode::BAD_REQUEST, &json!({}))),
             "mysql" | "postgres" | "clickhouse" => {
                 if let Some(schema) = reachable(values, settings) {
                     values.insert("schema".to_owned(), schema.clone());
@@ -89,7 +89,7 @@ impl Source {
 }
 
 /// What testing a stored connection gives.
-pub(super) fn test(values: &Values, settings: &Settings) -> Answer {
+pub(super) fn test(values: &Values, settings: &Settings) -> Reply {
     let source = Source::of(values);
     if let Some(Err(refused)) = source.map(|s| s.refuse_if_disabled(settings)) {
         return refused;
@@ -101,7 +101,7 @@ pub(super) fn test(values: &Values, settings: &Settings) -> Answer {
             Some("clickhouse") => schema.clone(),
             _ => json!({ "success": true }),
         };
-        return Answer::json(StatusCode::OK, &body);
+        return Reply::json(StatusCode::OK, &body);
     }
     let body = match (kind, values.get("host").and_then(Value::as_str)) {
         (Some("mongodb"), Some(host)) => unknown_host(host, port(values, "27017")),
@@ -109,7 +109,7 @@ pub(super) fn test(values: &Values, settings: &Settings) -> Answer {
         (Some("postgres"), _) => refused(port(values, "5432")),
         _ => json!({}),
     };
-    Answer::json(StatusCode::BAD_REQUEST, &body)
+    Reply::json(StatusCode::BAD_REQUEST, &body)
 }
 
 fn reachable<'a>(values: &Values, settings: &'a Settings) -> Option<&'a Value> {
@@ -123,7 +123,7 @@ fn port<'a>(values: &'a Values, default: &'a str) -> &'a str {
         .unwrap_or(default)
 }
 
-/// The ORM's error for a database that does not answer the door.
+/// The ORM's error for a database that refuses the connection.
 fn refused(port: &str) -> Value {
     let parent = json!({
         "errno": -111, "code": "ECONNREFUSED", "syscall": "connect",

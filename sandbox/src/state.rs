@@ -29,7 +29,7 @@ pub struct Seen {
     pub headers: HeaderMap,
     /// Its body; empty if the connection was closed before it was read.
     pub body: Bytes,
-    /// The status it was answered with, whether or not the caller was still there to read it;
+    /// The status it was responded with, whether or not the caller was still there to read it;
     /// `None` while it is held, or if it was never answered.
     pub status: Option<u16>,
 }
@@ -72,11 +72,11 @@ pub(super) struct Memory {
     last_id: i32,
     /// The requests received, in order.
     pub(super) seen: Vec<Seen>,
-    /// How often `seen` was cleared: an answer to a request of before is not written down.
+    /// How often `seen` was cleared: a response to a request of before is not written down.
     clearings: usize,
     /// The faults that wait, in order.
     pub(super) faults: VecDeque<Fault>,
-    /// Requests that name a connection whose clients closed before the answer was complete.
+    /// Requests that name a connection whose clients closed before the response was complete.
     pub(super) cut_off: usize,
     /// Connections that are open and requests that are being worked on.
     busy: usize,

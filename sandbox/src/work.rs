@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use super::{
     Fault, What,
-    answer::Answer,
     api::{self, Request},
+    reply::Reply,
     state::App,
 };
 
 /// How a request ends for its connection.
 pub(super) enum Ending {
-    /// With this answer, sent in this way.
-    Answer(Answer, Pace),
+    /// With this response, sent in this way.
+    Reply(Reply, Pace),
     /// With the connection closed.
     Drop,
     /// Not at all.
     Silence,
 }
 
-/// How an answer's body is sent.
+/// How a response's body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
     /// At once and whole.
@@ -52,12 +52,12 @@ pub(super) async fn work(app: &App, request: &Request, fault: Fault) -> Ending {
         | What::CutAnswerAt(_)
         | What::GarbledAnswer
         | What::SlowDripMs(_) => match api::call(app, request).await {
-            Some(answer) => Some(answer),
+            Some(reply) => Some(reply),
             None => return Ending::Silence,
         },
     };
     if let What::RespondThenStore(respond) = fault.what {
-        return Ending::Answer(respond.into(), Pace::Whole);
+        return Ending::Reply(respond.into(), Pace::Whole);
     }
     fault.after_storing().await;
     match (fault.what, done) {
@@ -66,12 +66,12 @@ pub(super) async fn work(app: &App, request: &Request, fault: Fault) -> Ending {
             | What::StoreThenRespond(respond)
             | What::RespondThenStore(respond),
             _,
-        ) => Ending::Answer(respond.into(), Pace::Whole),
-        (What::Answer, Some(answer)) => Ending::Answer(answer, Pace::Whole),
-        (What::GarbledAnswer, Some(answer)) => Ending::Answer(answer.garbled(), Pace::Whole),
-        (What::CutAnswerAt(bytes), Some(answer)) => Ending::Answer(answer, Pace::CutAt(bytes)),
-        (What::SlowDripMs(ms), Some(answer)) => {
-            Ending::Answer(answer, Pace::Drip(Duration::from_millis(ms)))
+        ) => Ending::Reply(respond.into(), Pace::Whole),
+        (What::Answer, Some(reply)) => Ending::Reply(reply, Pace::Whole),
+        (What::GarbledAnswer, Some(reply)) => Ending::Reply(reply.garbled(), Pace::Whole),
+        (What::CutAnswerAt(bytes), Some(reply)) => Ending::Reply(reply, Pace::CutAt(bytes)),
+        (What::SlowDripMs(ms), Some(reply)) => {
+            Ending::Reply(reply, Pace::Drip(Duration::from_millis(ms)))
         }
         (What::Silent, _) => Ending::Silence,
         (What::DropBeforeReading | What::DropBeforeStoring | What::DropAfterStoring, _)

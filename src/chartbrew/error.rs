@@ -8,13 +8,13 @@
 //! | [`Error::Rejected`] | Chartbrew answered that it did not do it | safe for some rejections |
 //! | [`Error::Unknown`] | it may have been done, now or later | only for calls that may be repeated |
 //!
-//! No variant holds a byte that upstream sent: an answer's body carries SQL, rows and secrets.
+//! No variant holds a byte that upstream sent: a response's body carries SQL, rows and secrets.
 
 use std::fmt;
 
 use super::Rejection;
 
-/// Why a call did not give the answer expected, by what is known about its outcome.
+/// Why a call did not give the response expected, by what is known about its outcome.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// No byte of the request can have been read.
@@ -50,15 +50,15 @@ pub enum NotSent {
 /// Why the outcome of a request that was sent is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
-    /// The connection ended, or the time, before a whole answer came.
-    NoAnswer,
-    /// The server answered with success, whole and with JSON, but not with the JSON expected: it
+    /// The connection ended, or the time, before a whole response came.
+    NoResponse,
+    /// The server responded with success, whole and with JSON, but not with the JSON expected: it
     /// did something.
     Unreadable,
-    /// The server answered with success, whole, but not with JSON: a login page, say. It is no
+    /// The server responded with success, whole, but not with JSON: a login page, say. It is no
     /// Chartbrew, or somebody stands before it.
     NotJson,
-    /// The answer is larger than what is read. It said success.
+    /// The response is larger than what is read. It said success.
     TooLarge,
     /// Chartbrew lost its own database while a statement was under way, and answered 400. The
     /// statement may have been executed.
@@ -105,7 +105,7 @@ impl Unknown {
     pub fn is_settled(self) -> bool {
         match self {
             Self::Unreadable | Self::NotJson | Self::TooLarge | Self::ServerError(_) => true,
-            Self::NoAnswer | Self::StoreLost | Self::GatewayError(_) => false,
+            Self::NoResponse | Self::StoreLost | Self::GatewayError(_) => false,
         }
     }
 }
@@ -121,13 +121,13 @@ impl Unknown {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAnswer => f.write_str("no whole answer came"),
-            Self::Unreadable => f.write_str("the answer is not the JSON expected"),
-            Self::NotJson => f.write_str("the answer is not JSON"),
+            Self::NoResponse => f.write_str("no whole response came"),
+            Self::Unreadable => f.write_str("the response is not the JSON expected"),
+            Self::NotJson => f.write_str("the response is not JSON"),
             Self::StoreLost => f.write_str("Chartbrew lost its database meanwhile"),
-            Self::TooLarge => f.write_str("the answer is larger than the limit"),
+            Self::TooLarge => f.write_str("the response is larger than the limit"),
             Self::ServerError(status) | Self::GatewayError(status) => {
-                write!(f, "the answer was HTTP {status}")
+                write!(f, "the response was HTTP {status}")
             }
         }
     }
@@ -163,7 +163,7 @@ impl Error {
             Self::NotSent(NotSent::Request) => "request",
             Self::NotSent(NotSent::Withheld) => "withheld",
             Self::Rejected(_) => "rejected",
-            Self::Unknown(Unknown::NoAnswer) => "no_answer",
+            Self::Unknown(Unknown::NoResponse) => "no_answer",
             Self::Unknown(Unknown::Unreadable | Unknown::NotJson) => "unreadable",
             Self::Unknown(Unknown::StoreLost) => "store_lost",
             Self::Unknown(Unknown::TooLarge) => "too_large",
@@ -181,7 +181,7 @@ impl Error {
             Self::Rejected(rejection) => rejection.http_status(),
             Self::Unknown(Unknown::Unreadable | Unknown::NotJson | Unknown::TooLarge) => Some(200),
             Self::Unknown(Unknown::StoreLost) => Some(400),
-            Self::NotSent(_) | Self::Unknown(Unknown::NoAnswer) => None,
+            Self::NotSent(_) | Self::Unknown(Unknown::NoResponse) => None,
         }
     }
 }

@@ -10,7 +10,7 @@ pub(super) use self::{database::leaves_open, proxy::says_not_forwarded};
 
 use std::{fmt, time::Duration};
 
-/// A complete answer by which the server says that it did not do what was asked.
+/// A complete response by which the server says that it did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
     /// 401, or the 400 for a token whose user is gone.

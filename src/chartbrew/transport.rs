@@ -11,8 +11,8 @@
 //! Such a request runs in a task of its own; dropping the future that waits for it ends only
 //! the waiting. [`Transport::finish`] waits for these tasks.
 
-mod answer;
 mod classify;
+mod response;
 mod send_state;
 mod upload;
 
@@ -27,9 +27,9 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-pub use self::{answer::Answer, send_state::SendState};
-pub(super) use self::{answer::Success, upload::sending_takes};
 use self::{classify::classify, send_state::GuardedBody};
+pub use self::{response::Dated, send_state::SendState};
+pub(super) use self::{response::Success, upload::sending_takes};
 use super::{Error, NotSent, Settings, Token, Unknown, types::File};
 use crate::telemetry::{self, Attempt};
 
@@ -52,7 +52,7 @@ pub(super) struct Transport {
     fresh: reqwest::Client,
     pooled: reqwest::Client,
     base: Url,
-    max_answer_bytes: usize,
+    max_response_bytes: usize,
     /// The requests that must not be cut off.
     of_connections: TaskTracker,
     permits: Arc<Semaphore>,
@@ -118,7 +118,7 @@ impl Transport {
                 .build()
                 .map_err(InvalidClient::Http)?,
             base,
-            max_answer_bytes: settings.max_answer_bytes,
+            max_response_bytes: settings.max_response_bytes,
             of_connections: TaskTracker::new(),
             permits: Arc::new(Semaphore::new(MAX_OF_CONNECTIONS)),
         })
@@ -136,7 +136,7 @@ impl Transport {
             let _permit = permit;
             transport.measured(&token, call).await
         }));
-        let no_answer = Err(Error::Unknown(Unknown::NoAnswer));
+        let no_answer = Err(Error::Unknown(Unknown::NoResponse));
         to_the_end.await.unwrap_or(no_answer)
     }
 
@@ -194,7 +194,7 @@ impl Transport {
         let response = response.map_err(|error| classify(&error, sending.as_ref()))?;
         attempt.answered(response.status().as_u16());
         let drain = call.of_a_connection.then_some(&self.of_connections);
-        answer::read(response, self.max_answer_bytes, drain).await
+        response::read(response, self.max_response_bytes, drain).await
     }
 }
 

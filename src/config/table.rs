@@ -43,7 +43,7 @@ pub(super) const GROUPS: &[Group] = groups! {
 
         /// Largest response of Chartbrew that is read, in bytes. It can contain the schema of a
         /// database.
-        "GATEWAY_MAX_ANSWER_BYTES", "BYTES", app.chartbrew.max_answer_bytes, count;
+        "GATEWAY_MAX_ANSWER_BYTES", "BYTES", app.chartbrew.max_response_bytes, count;
     }
 
     "Serving" {

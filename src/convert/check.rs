@@ -118,7 +118,7 @@ pub(super) fn project_ids(
     ids: Vec<String>,
 ) -> Option<Vec<ProjectId>> {
     let empty = ids.iter().enumerate().filter(|(_, id)| id.is_empty());
-    // More than one answer holds need not be found.
+    // More than one response holds need not be found.
     for (index, _) in empty.take(Violations::MAX) {
         check.invalid(&format!("{path}[{index}]"), "must not be empty");
     }

@@ -3,11 +3,11 @@
 //! | | |
 //! |---|---|
 //! | whole numbers within ±2^53 | written as JSON integers: `1`, not `1.0` |
-//! | integers beyond ±2^53 in an answer | the nearest double: `Value` has no other number |
+//! | integers beyond ±2^53 in a response | the nearest double: `Value` has no other number |
 //! | NaN, ±infinity in a request | a fault: JSON has no such numbers |
 //! | a `Value` without a kind in a request | a fault: its own documentation calls it an error |
 //! | levels beyond the limit in a request | a fault |
-//! | levels beyond [`MAX_NESTING`] in an answer | that part is given as its JSON text |
+//! | levels beyond [`MAX_NESTING`] in a response | that part is given as its JSON text |
 
 use std::fmt;
 

@@ -67,7 +67,7 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn answer(json: &Value) -> proto::Connection {
+fn response(json: &Value) -> proto::Connection {
     connection(types::Connection::from_json(json.to_string().as_bytes()).unwrap())
 }
 
@@ -610,11 +610,11 @@ fn the_secrets_of_the_table_are_those_of_the_contract() {
     }
 }
 
-// === answers ===
+// === responses ===
 
 #[test]
 fn enum_texts_that_are_not_known_are_kept() {
-    let row = answer(&json!({
+    let row = response(&json!({
         "id": 1, "type": "oracle", "subType": "Mongodb", "sslMode": "", "team_id": 1,
         "authentication": {"type": "digest", "user": "u"},
     }));
@@ -642,7 +642,7 @@ fn authentication_loses_nothing() {
         ),
         (json!("text"), json!({"authentication": "text"})),
     ] {
-        let row = answer(&json!({"id": 1, "authentication": given}));
+        let row = response(&json!({"id": 1, "authentication": given}));
         assert_eq!(row.authentication.is_some(), given.is_object(), "{given}");
         let left = left.is_object().then(|| fields(left));
         assert_eq!(row.extra_fields, left, "{given}");
@@ -652,10 +652,10 @@ fn authentication_loses_nothing() {
 #[test]
 fn ssh_is_set_where_any_of_its_fields_is() {
     assert_eq!(
-        answer(&json!({"id": 1, "useSsh": null, "sshHost": null})).ssh,
+        response(&json!({"id": 1, "useSsh": null, "sshHost": null})).ssh,
         None
     );
-    let row = answer(&json!({"id": 1, "useSsh": true, "sshPort": 22, "hasSshPassword": false}));
+    let row = response(&json!({"id": 1, "useSsh": true, "sshPort": 22, "hasSshPassword": false}));
     let ssh = row.ssh.unwrap();
     assert_eq!(
         (ssh.enabled, ssh.port, ssh.has_password),
@@ -663,7 +663,7 @@ fn ssh_is_set_where_any_of_its_fields_is() {
     );
     assert_eq!(ssh.host, None);
     assert_eq!(
-        answer(&json!({"id": 1, "hasSshPassphrase": false}))
+        response(&json!({"id": 1, "hasSshPassphrase": false}))
             .ssh
             .unwrap()
             .enabled,
@@ -679,7 +679,7 @@ fn times_keep_their_fraction() {
         ("1969-12-31T23:59:59.250Z", -1, 250_000_000),
         ("1969-12-31T23:59:59.000Z", -1, 0),
     ] {
-        let row = answer(&json!({"id": 1, "createdAt": text, "updatedAt": text}));
+        let row = response(&json!({"id": 1, "createdAt": text, "updatedAt": text}));
         let expected = Some(prost_types::Timestamp { seconds, nanos });
         assert_eq!(
             (&row.create_time, &row.update_time),
@@ -691,7 +691,7 @@ fn times_keep_their_fraction() {
 
 #[test]
 fn a_row_that_shows_little_is_mapped_all_the_same() {
-    let row = answer(&json!({"id": 3, "team_id": null, "name": "n"}));
+    let row = response(&json!({"id": 3, "team_id": null, "name": "n"}));
     assert_eq!(
         (row.id, row.team_id, row.name.as_deref()),
         (3, 0, Some("n"))
@@ -704,7 +704,7 @@ fn what_is_too_deep_for_a_decoder_comes_as_json_text() {
     let nested = |levels| (0..levels).fold(json!("core"), |inner, _| json!({"k": inner}));
     for (levels, cut) in [(1, false), (30, false), (31, true), (120, true)] {
         let deep = nested(levels);
-        let row = answer(&json!({
+        let row = response(&json!({
             "id": 1, "x": deep, "options": deep, "schema": deep, "authentication": {"y": nested(levels - 1)},
         }));
         let response = proto::CreateResponse {

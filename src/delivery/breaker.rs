@@ -3,7 +3,7 @@
 //! `Closed` lets every call through. So many failures to reach the server in a row make it
 //! `Open`: calls fail at once. After a while it lets one call through as a probe (`Probing`): if
 //! that reaches the server the circuit closes, else it opens for as long again. Only "could not
-//! connect" and "not now" (503) count as failures: a server that answers anything else is there.
+//! connect" and "not now" (503) count as failures: a server that responses anything else is there.
 
 use std::{fmt, sync::Mutex, time::Duration};
 

@@ -72,7 +72,7 @@ impl CreateOperation {
             }
             Claimed::Lost(claim, began) => {
                 let entry = self.enter();
-                let cause = Unknown::NoAnswer;
+                let cause = Unknown::NoResponse;
                 let found = self.recover(&entry, Sent { began, cause }).await?;
                 (claim, found)
             }
@@ -195,28 +195,28 @@ impl CreateOperation {
         let deadline = self.caller.deadline.instant();
         let left = deadline.saturating_duration_since(Instant::now());
         let look_at = deadline - (left / 4).min(LONGEST_RESERVE);
-        let answer = match timeout_at(look_at, &mut response).await {
-            Ok(answer) => answer,
+        let response = match timeout_at(look_at, &mut response).await {
+            Ok(response) => response,
             Err(_) if !state.has_begun() => response.await,
             Err(_) => tokio::select! {
                 biased;
-                answer = &mut response => answer,
+                response = &mut response => response,
                 found = self.find_unanswered(entry, began, deadline) => return Ok(found),
             },
         };
-        let row = Box::new(answer?.body);
+        let row = Box::new(response?.body);
         if self.assign(entry, row.id).await {
-            return Ok((row, Origin::Answered));
+            return Ok((row, Origin::Response));
         }
         // The recovery of an identical create took it, whose own row is then the one that is left:
         // two calls never get the same row.
         tracing::warn!("an identical create was given the row that was just created");
-        Err(chartbrew::Error::Unknown(Unknown::NoAnswer))
+        Err(chartbrew::Error::Unknown(Unknown::NoResponse))
     }
 
     /// Looks for the row of a request whose response has not come. Ends only if it is found.
     async fn find_unanswered(&self, entry: &Entry, began: Began, until: Instant) -> Found {
-        let cause = Unknown::NoAnswer;
+        let cause = Unknown::NoResponse;
         match self.search(entry, Sent { began, cause }, until).await {
             Ok(row) => {
                 tracing::info!("found a row whose response has not come");
@@ -310,7 +310,7 @@ impl CreateOperation {
                     }
                     uploaded
                 }));
-                let no_answer = Err(chartbrew::Error::Unknown(Unknown::NoAnswer));
+                let no_answer = Err(chartbrew::Error::Unknown(Unknown::NoResponse));
                 Ok(upload.await.unwrap_or(no_answer)?.body)
             })
             .await

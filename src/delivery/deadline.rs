@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The moment by which an answer must be on its way. Every attempt and every wait is bounded by
+/// The moment by which a response must be on its way. Every attempt and every wait is bounded by
 /// what remains of it, and a wait that would outlast it is not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);

@@ -68,7 +68,7 @@ impl Reached {
                 Error::NotSent(_) => Self::No,
                 Error::Rejected(Rejection::NotForwarded(_) | Rejection::StoreUnavailable)
                 | Error::Unknown(Unknown::GatewayError(503)) => Self::No,
-                Error::Unknown(Unknown::NoAnswer) => Self::Unclear,
+                Error::Unknown(Unknown::NoResponse) => Self::Unclear,
                 Error::Rejected(_) | Error::Unknown(_) => Self::Yes,
             },
         }
@@ -124,7 +124,7 @@ mod tests {
                 false,
                 Reached::Yes,
             ),
-            (Open(Unknown::NoAnswer), false, true, Reached::Unclear),
+            (Open(Unknown::NoResponse), false, true, Reached::Unclear),
             (Open(Unknown::StoreLost), false, true, Reached::Yes),
             (Open(Unknown::ServerError(500)), false, true, Reached::Yes),
             (Open(Unknown::GatewayError(503)), false, true, Reached::No),

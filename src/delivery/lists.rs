@@ -1,6 +1,6 @@
 //! One request for the team's list, shared by all recoveries that need it at the same time.
 //!
-//! A restart of Chartbrew loses the answers to everything in flight at once. If each recovery read
+//! A restart of Chartbrew loses the responses to everything in flight at once. If each recovery read
 //! the team's list for itself, hundreds of lists would be read and held at the same time, by a
 //! server that works on one at a time. So recoveries share a list that was asked for after he
 //! began to look, with the same token, and only one of them asks.
@@ -12,11 +12,11 @@ use std::{
 
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::chartbrew::{Answer, Client, Error, Token, types::ConnectionList};
+use crate::chartbrew::{Client, Dated, Error, Token, types::ConnectionList};
 
 /// A team, and who sees it: a list shows what its token may see.
 type Name = (i32, u64);
-type List = Arc<Answer<ConnectionList>>;
+type List = Arc<Dated<ConnectionList>>;
 
 /// The lists that are being read.
 #[derive(Debug, Default)]

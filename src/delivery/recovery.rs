@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     chartbrew::{
-        self, Answer, Rejection, Unknown,
+        self, Dated, Rejection, Unknown,
         types::{Connection, RowMatch, View},
     },
     telemetry::{self, Event, RecoveryResult},
@@ -68,7 +68,7 @@ enum Look {
     Refused,
 }
 
-type RowRead = Pin<Box<dyn Future<Output = Result<Answer<Connection>, chartbrew::Error>> + Send>>;
+type RowRead = Pin<Box<dyn Future<Output = Result<Dated<Connection>, chartbrew::Error>> + Send>>;
 
 /// One search, and what its looks have learned of rows.
 struct Search<'a> {
@@ -276,9 +276,9 @@ impl Search<'_> {
             return Err(Look::Failed(None));
         };
         let row = match read {
-            Ok(answer) => {
-                let compared = operation.create.body.compare(&answer.body, View::Single);
-                (compared == RowMatch::Match).then(|| Box::new(answer.body))
+            Ok(response) => {
+                let compared = operation.create.body.compare(&response.body, View::Single);
+                (compared == RowMatch::Match).then(|| Box::new(response.body))
             }
             // Its schema is over the limit: the row as listed is all there is to show.
             Err(chartbrew::Error::Unknown(Unknown::TooLarge)) => Some(Box::new(listed.clone())),

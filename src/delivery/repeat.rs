@@ -94,6 +94,6 @@ fn cause_of(error: &chartbrew::Error) -> RetryCause {
         chartbrew::Error::NotSent(_) => RetryCause::NotSent,
         chartbrew::Error::Rejected(Rejection::RateLimited(_)) => RetryCause::RateLimited,
         chartbrew::Error::Rejected(_) => RetryCause::Unavailable,
-        chartbrew::Error::Unknown(_) => RetryCause::NoAnswer,
+        chartbrew::Error::Unknown(_) => RetryCause::NoResponse,
     }
 }

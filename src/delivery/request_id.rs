@@ -90,7 +90,7 @@ pub enum Next {
 /// The store did not do what was asked. Says nothing of where it is or how one gets in.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It could not be reached, or its answer makes no sense.
+    /// It could not be reached, or its response makes no sense.
     #[error("the request_id store cannot be used: {0}")]
     Unavailable(String),
     /// The claim is not, or no longer, the caller's.
@@ -161,7 +161,7 @@ impl Store {
         }
     }
 
-    /// Keeps a claim from being taken for a dead holder's, for as long as the answer is held.
+    /// Keeps a claim from being taken for a dead holder's, for as long as the response is held.
     pub fn lease(&self, key: &Key, holder: Holder) -> Lease {
         match self {
             // What holds a claim in this process cannot die without it.

@@ -19,7 +19,7 @@ use crate::delivery::Origin;
 pub(super) const X_REQUEST_ID: &str = "x-request-id";
 /// Trailer: how often the request was sent to Chartbrew.
 pub(super) const X_UPSTREAM_ATTEMPTS: &str = "x-upstream-attempts";
-/// Trailer: where an answer came from, if not from Chartbrew's answer to this call.
+/// Trailer: where a response came from, if not from Chartbrew's response to this call.
 pub(super) const X_OUTCOME: &str = "x-outcome";
 
 /// Longest request id that is echoed, in bytes.
@@ -129,7 +129,7 @@ impl CallRecord {
 
     pub(super) fn outcome(&self) -> Option<&'static str> {
         match self.0.origin.get()? {
-            Origin::Answered => None,
+            Origin::Response => None,
             Origin::Recovered => Some("recovered"),
             Origin::Replayed => Some("replayed"),
         }

@@ -1,9 +1,9 @@
 //! The caller's `grpc-timeout`, read where the call arrives.
 //!
 //! The server is ours (hyper, not tonic's), since tonic's enforces the timeout outside all
-//! layers and answers CANCELLED without details: exactly when a caller needs to know what became
+//! layers and responses CANCELLED without details: exactly when a caller needs to know what became
 //! of its create. Here the deadline is a value that `delivery` keeps, and it ends a margin before
-//! the caller's own, so that the answer is there before the caller stops listening.
+//! the caller's own, so that the response is there before the caller stops listening.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use crate::delivery::Deadline;
 
-/// What is left of a call's time for the answer to travel: a tenth, at most this.
+/// What is left of a call's time for the response to travel: a tenth, at most this.
 const LONGEST_MARGIN: Duration = Duration::from_millis(250);
 
 /// The caller's deadline, less the margin. `None` if it set none.

@@ -186,7 +186,7 @@ impl<'a> Context<'a> {
             OutcomeUnknown { sent_by, ended_by, long_ago } =>
                 self.unknown_row(*sent_by, *ended_by, *long_ago),
             UpstreamError { status } => Row::new(Code::Internal, "UPSTREAM_ERROR",
-                format!("Chartbrew answered HTTP {status} and nothing was found to be created"))
+                format!("Chartbrew responded with HTTP {status} and nothing was found to be created"))
                 .upstream(*status).warn(),
             NotTheApi { status } => misconfigured_row(*status),
             RequestIdReused => Row::new(Code::InvalidArgument, "REQUEST_ID_REUSED",
@@ -200,7 +200,7 @@ impl<'a> Context<'a> {
                 .retry_in(UNKNOWN_RETRY).warn(),
             // A caller alone can make its deadline short.
             Unclaimed => Row::new(Code::Unavailable, "REQUEST_ID_STORE_UNAVAILABLE",
-                "the call's time was over before the request_id store answered, so this call sent \
+                "the call's time was over before the request_id store responded, so this call sent \
                  nothing; an earlier call with this request_id may have created the connection: \
                  repeat it with the same request_id")
                 .retry_in(UNKNOWN_RETRY),
@@ -234,7 +234,7 @@ impl<'a> Context<'a> {
                 "Chartbrew, or a proxy before it, refused the request as too large"),
             Fields(fields) => fields_row(fields),
             Unexplained(status) => Row::new(Code::FailedPrecondition, "REJECTED_BY_CHARTBREW",
-                format!("Chartbrew answered HTTP {status} without saying why; it does so when a \
+                format!("Chartbrew responded with HTTP {status} without saying why; it does so when a \
                     source's settings do not do: jira needs an atlassian.net host, a user and a token, \
                     stripeOfficial a key that Stripe accepts")),
             SourceDisabled => Row::new(Code::FailedPrecondition, "SOURCE_DISABLED",
@@ -405,9 +405,9 @@ fn unavailable_row(cause: &Unavailable) -> Row {
 
 fn misconfigured_row(status: u16) -> Row {
     let what = match status {
-        200..=299 => "answered something that is not Chartbrew's JSON".to_owned(),
-        300..=399 => format!("answered HTTP {status}, a redirect, which is not followed"),
-        _ => format!("answered HTTP {status}: it does not know the route"),
+        200..=299 => "responded with something that is not Chartbrew's JSON".to_owned(),
+        300..=399 => format!("responded with HTTP {status}, a redirect, which is not followed"),
+        _ => format!("responded with HTTP {status}: it does not know the route"),
     };
     let message =
         format!("what CHARTBREW_URL points at {what}; set it to the address of Chartbrew's API");

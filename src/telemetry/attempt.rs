@@ -17,7 +17,7 @@ use super::{
     traces::{inject, tracer},
 };
 
-/// One request to Chartbrew, from its sending to the end of its answer.
+/// One request to Chartbrew, from its sending to the end of its response.
 #[derive(Debug)]
 pub struct Attempt {
     method: &'static str,

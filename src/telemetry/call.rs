@@ -75,7 +75,7 @@ pub struct Ended {
     pub reason: Option<&'static str>,
     /// How often the request was sent to Chartbrew.
     pub attempts: u32,
-    /// Where its answer came from, if not from Chartbrew's answer to it.
+    /// Where its response came from, if not from Chartbrew's response to it.
     pub outcome: Option<&'static str>,
 }
 

@@ -14,7 +14,7 @@ pub enum RetryCause {
     /// 503 and its like.
     Unavailable,
     /// No response, to a request that is safe to repeat.
-    NoAnswer,
+    NoResponse,
 }
 
 /// The result of a search for a connection.
@@ -75,7 +75,7 @@ impl Label for RetryCause {
         Self::NotSent,
         Self::RateLimited,
         Self::Unavailable,
-        Self::NoAnswer,
+        Self::NoResponse,
     ];
 
     fn name(self) -> &'static str {
@@ -83,7 +83,7 @@ impl Label for RetryCause {
             Self::NotSent => "not_sent",
             Self::RateLimited => "rate_limited",
             Self::Unavailable => "unavailable",
-            Self::NoAnswer => "no_answer",
+            Self::NoResponse => "no_answer",
         }
     }
 }

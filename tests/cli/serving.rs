@@ -84,8 +84,8 @@ async fn create(client: &mut ConnectionServiceClient<Channel>) -> Result<Connect
     });
     let token = format!("Bearer {TOKEN}").parse().unwrap();
     request.metadata_mut().insert("authorization", token);
-    let answer = client.create(request).await?.into_inner();
-    Ok(answer.connection.unwrap())
+    let response = client.create(request).await?.into_inner();
+    Ok(response.connection.unwrap())
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ const SERVICE: &str = "chartbrew.connection.v1.ConnectionService";
 async fn health(gateway: &Gateway, service: &str) -> Option<i32> {
     let mut client = HealthClient::new(gateway.channel().await);
     let service = service.to_owned();
-    let answer = client.check(HealthCheckRequest { service }).await.ok()?;
-    Some(answer.into_inner().status)
+    let response = client.check(HealthCheckRequest { service }).await.ok()?;
+    Some(response.into_inner().status)
 }
 
 #[tokio::test]
@@ -39,14 +39,14 @@ macro_rules! file_of {
             message_request: Some(MessageRequest::FileContainingSymbol($symbol.to_owned())),
         };
         let requests = futures_util::stream::iter([request]);
-        let mut answers = client
+        let mut responses = client
             .server_reflection_info(requests)
             .await
             .unwrap()
             .into_inner();
-        let answer = answers.message().await.unwrap().unwrap();
+        let response = responses.message().await.unwrap().unwrap();
         matches!(
-            answer.message_response,
+            response.message_response,
             Some(MessageResponse::FileDescriptorResponse(_))
         )
     }};

@@ -13,7 +13,7 @@ const RECORDED: &str = include_str!("../../sandbox/tests/it/recorded.json");
 struct Exchange {
     name: String,
     sent: Value,
-    answer: Value,
+    response: Value,
 }
 
 /// The recorded exchanges that were answered 200 with JSON.
@@ -26,15 +26,15 @@ fn answered() -> Vec<Exchange> {
         .map(|exchange| Exchange {
             name: exchange["name"].as_str().unwrap().to_owned(),
             sent: exchange["request"]["body"].clone(),
-            answer: exchange["response"]["json"].clone(),
+            response: exchange["response"]["json"].clone(),
         })
-        .filter(|exchange| !exchange.answer.is_null())
+        .filter(|exchange| !exchange.response.is_null())
         .collect()
 }
 
-/// The rows of an answer, one or many.
+/// The rows of a response, one or many.
 fn rows(exchange: &Exchange) -> Vec<Value> {
-    match &exchange.answer {
+    match &exchange.response {
         Value::Array(rows) => rows.clone(),
         row if row.get("id").is_some() => vec![row.clone()],
         _ => Vec::new(),
@@ -189,7 +189,7 @@ fn null_fields_that_are_not_modelled_are_kept() {
         .into_iter()
         .find(|one| one.name == "list")
         .unwrap();
-    let list = ConnectionList::from_json(list.answer.to_string().as_bytes()).unwrap();
+    let list = ConnectionList::from_json(list.response.to_string().as_bytes()).unwrap();
     assert_eq!((list.rows.len(), list.skipped), (4, 0));
     for row in list.rows {
         let extra = convert::connection(row).extra_fields.map(object_of);
@@ -245,7 +245,7 @@ fn a_listed_row_is_recognised_by_what_was_sent() {
         .into_iter()
         .find(|one| one.name == "list")
         .unwrap();
-    let list = ConnectionList::from_json(list.answer.to_string().as_bytes()).unwrap();
+    let list = ConnectionList::from_json(list.response.to_string().as_bytes()).unwrap();
     let sent = NewConnection {
         team_id: 1,
         name: "dup".to_owned(),

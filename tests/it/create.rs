@@ -80,8 +80,8 @@ async fn every_field_arrives_and_comes_back() {
     let sandbox = sandbox().await;
     let gateway = gateway(&sandbox.url()).start().await;
     let sent = everything().connection.unwrap();
-    let answer = gateway.create(everything()).await.unwrap();
-    let got = answer.into_inner().connection.unwrap();
+    let response = gateway.create(everything()).await.unwrap();
+    let got = response.into_inner().connection.unwrap();
 
     assert_eq!(
         sandbox.requests()[0].json(),
@@ -192,10 +192,13 @@ async fn the_call_id_is_echoed_and_the_attempts_are_counted() {
     request
         .metadata_mut()
         .insert("x-request-id", "my-id".parse().unwrap());
-    let answer = gateway.client.clone().create(request).await.unwrap();
-    assert_eq!(trailer(answer.metadata(), "x-request-id"), Some("my-id"));
-    assert_eq!(trailer(answer.metadata(), "x-upstream-attempts"), Some("1"));
-    assert_eq!(trailer(answer.metadata(), "x-outcome"), None);
+    let response = gateway.client.clone().create(request).await.unwrap();
+    assert_eq!(trailer(response.metadata(), "x-request-id"), Some("my-id"));
+    assert_eq!(
+        trailer(response.metadata(), "x-upstream-attempts"),
+        Some("1")
+    );
+    assert_eq!(trailer(response.metadata(), "x-outcome"), None);
 
     let failed = failure(gateway.create(CreateRequest::default()).await);
     let id = trailer(failed.status.metadata(), "x-request-id").unwrap();
@@ -216,8 +219,11 @@ async fn messages_may_be_compressed() {
             .clone()
             .send_compressed(encoding)
             .accept_compressed(encoding);
-        let answer = client.create(authorized(minimal("zipped"))).await.unwrap();
-        assert_eq!(answer.into_inner().connection.unwrap().name, text("zipped"));
+        let response = client.create(authorized(minimal("zipped"))).await.unwrap();
+        assert_eq!(
+            response.into_inner().connection.unwrap().name,
+            text("zipped")
+        );
     }
 }
 
@@ -235,8 +241,8 @@ async fn files_are_uploaded_in_the_same_call() {
         files: Some(files),
         ..minimal("with files")
     };
-    let answer = gateway.create(request).await.unwrap().into_inner();
-    let got = answer.connection.unwrap();
+    let response = gateway.create(request).await.unwrap().into_inner();
+    let got = response.connection.unwrap();
     assert!(got.ssl_ca.is_some() && got.ssl_key.is_some() && got.ssl_cert.is_none());
     assert_eq!(got.ssh.unwrap().has_private_key, Some(true));
     assert_eq!(sandbox.rows(1).len(), 1);
@@ -250,13 +256,13 @@ async fn the_gateways_own_token_takes_the_callers_place() {
         .with(|s| s.grpc.own_token = Some(own))
         .start()
         .await;
-    let answer = gateway
+    let response = gateway
         .client
         .clone()
         .create(minimal("without a token"))
         .await
         .unwrap();
-    assert!(answer.into_inner().connection.is_some());
+    assert!(response.into_inner().connection.is_some());
 }
 
 #[tokio::test]

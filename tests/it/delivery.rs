@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 
 use crate::support::gateway::{Gateway, authorized};
 
-/// How long a lost answer is looked for in these tests.
+/// How long a lost response is looked for in these tests.
 const WINDOW: Duration = Duration::from_millis(1_500);
 
 /// What a caller was told.
@@ -29,15 +29,15 @@ enum Told {
     NotCreated(String),
 }
 
-fn told(answer: &Result<Response<CreateResponse>, Status>) -> Told {
-    let status = match answer {
-        Ok(answer) => return Told::Created(answer.get_ref().connection.as_ref().unwrap().id),
+fn told(response: &Result<Response<CreateResponse>, Status>) -> Told {
+    let status = match response {
+        Ok(response) => return Told::Created(response.get_ref().connection.as_ref().unwrap().id),
         Err(status) => status,
     };
     match status.get_error_details().error_info() {
         Some(info) if info.reason != "OUTCOME_UNKNOWN" => Told::NotCreated(info.reason.clone()),
         Some(_) => Told::Unknown,
-        // The caller's own clock was faster than the answer.
+        // The caller's own clock was faster than the response.
         None if status.message() == "Timeout expired" => Told::Unknown,
         None => panic!("no reason: {status:?}"),
     }

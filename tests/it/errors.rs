@@ -199,7 +199,7 @@ async fn a_missing_or_malformed_token_is_told_before_all_else() {
 }
 
 #[tokio::test]
-async fn all_violations_come_in_one_answer() {
+async fn all_violations_come_in_one_response() {
     let sandbox = sandbox().await;
     let gateway = gateway(&sandbox.url()).start().await;
     let failed = failure(gateway.create(CreateRequest::default()).await);
@@ -447,7 +447,7 @@ async fn an_unknown_outcome_says_so_and_how_to_go_on() {
     assert!(failed.has_retry_info());
     assert_eq!(failed.metadata("request_id"), id.as_deref());
 
-    // The deadline ran out, and the answer still arrives.
+    // The deadline ran out, and the response still arrives.
     for request in [minimal("m"), with_id("m")] {
         sandbox.script([Fault::create().silent()]);
         let failed = lost(gateway(&sandbox.url()), request, with_deadline).await;

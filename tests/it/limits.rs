@@ -1,4 +1,4 @@
-//! No answer of upstream's, however long, takes more than its share of memory, and none, however
+//! No response of upstream's, however long, takes more than its share of memory, and none, however
 //! slow, makes a clear refusal unclear.
 //!
 //! What is asserted is what upstream could write before the gateway hung up: the cap, and what the
@@ -106,7 +106,7 @@ impl Endless {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Create,
-    /// During recovery: the answer to the create is lost.
+    /// During recovery: the response to the create is lost.
     List,
     Get,
     Files,
@@ -124,7 +124,7 @@ impl Route {
     }
 }
 
-/// An upstream that answers one kind of request without an end, and tells how much of each such
+/// An upstream that responses one kind of request without an end, and tells how much of each such
 /// answer it could write.
 async fn upstream(endless: Endless, route: Route) -> (Raw, UnboundedReceiver<usize>) {
     let (told, written) = unbounded_channel();
@@ -142,15 +142,15 @@ async fn serve(mut peer: Peer, endless: Endless, route: Route, told: UnboundedSe
         }
         match asked {
             Route::Create if route == Route::List => return,
-            Route::List => peer.answer("200 OK", "", "[]").await,
-            Route::Create | Route::Get | Route::Files => peer.answer("200 OK", "", ROW).await,
+            Route::List => peer.response("200 OK", "", "[]").await,
+            Route::Create | Route::Get | Route::Files => peer.response("200 OK", "", ROW).await,
         }
     }
 }
 
 fn capped(upstream: &Raw) -> Builder {
     gateway(&upstream.url).with(|settings| {
-        settings.chartbrew.max_answer_bytes = CAP;
+        settings.chartbrew.max_response_bytes = CAP;
         settings.delivery.recovery_window = Duration::from_millis(500);
     })
 }
@@ -297,7 +297,7 @@ async fn slow(status: &'static str, how: Slow) -> Raw {
     Raw::start(move |mut peer, _| async move {
         while let Some(request) = peer.request().await {
             if Route::of(&request) == Route::List {
-                peer.answer("200 OK", "", "[]").await;
+                peer.response("200 OK", "", "[]").await;
                 continue;
             }
             let head = format!("HTTP/1.1 {status}\r\ncontent-length: 1000\r\n\r\n{{");

@@ -68,16 +68,16 @@ async fn an_outage_costs_refusals_and_little_else() {
     for sent in 0..total {
         ticks.tick().await;
         calls.push(create("m"));
-        while let Some(Some(answer)) = futures_util::FutureExt::now_or_never(calls.next()) {
-            assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
+        while let Some(Some(response)) = futures_util::FutureExt::now_or_never(calls.next()) {
+            assert_eq!(response.unwrap_err().code(), Code::Unavailable);
             answered += 1;
         }
         if sent == total / 4 {
             memory_early = Some(gateway.resident());
         }
     }
-    while let Some(answer) = calls.next().await {
-        assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
+    while let Some(response) = calls.next().await {
+        assert_eq!(response.unwrap_err().code(), Code::Unavailable);
         answered += 1;
     }
     assert_eq!(answered, total);

@@ -1,4 +1,4 @@
-//! Nothing of a secret leaves the gateway but in the answer that carries the caller's own fields
+//! Nothing of a secret leaves the gateway but in the response that carries the caller's own fields
 //! back: no status, no detail, no trailer, no line of the log, whatever upstream sends and
 //! wherever a caller puts it.
 //!
@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 use self::{
     bytes::Bytes,
     hostile::{Hostile, Scenario, scenarios},
-    seen::{logs, nothing_in_answer, nothing_in_logs, seen},
+    seen::{logs, nothing_in_logs, nothing_in_response, seen},
     wrong::wrong_requests,
 };
 use crate::support::gateway::{Builder, Gateway, authorized, gateway, sandbox};
@@ -63,7 +63,7 @@ async fn play(
     let mut failures = 0;
     for _ in 0..scenario.calls {
         let result = call(client, scenario.request.clone()).await;
-        nothing_in_answer(&scenario.name, &result);
+        nothing_in_response(&scenario.name, &result);
         failures += usize::from(result.is_err());
     }
     failures
@@ -124,7 +124,7 @@ async fn no_fault_of_the_embedded_chartbrew_brings_a_secret_out() {
                 .metadata_mut()
                 .insert("x-forwarded-authorization", other);
             let result = gateway.client.clone().create(request).await;
-            nothing_in_answer(&case, &result);
+            nothing_in_response(&case, &result);
             nothing_in_logs(&case, &text, &json);
         }
     }
@@ -169,7 +169,7 @@ async fn a_malformed_token_is_not_repeated() {
             .insert("authorization", token.parse().unwrap());
         let result = gateway.client.clone().create(request).await;
         assert!(result.is_err(), "{token}");
-        nothing_in_answer(&token, &result);
+        nothing_in_response(&token, &result);
         nothing_in_logs(&token, &text, &json);
     }
     let mut twice = with_token(marks::request());
@@ -177,7 +177,7 @@ async fn a_malformed_token_is_not_repeated() {
         .metadata_mut()
         .append("authorization", mark.parse().unwrap());
     let result = gateway.client.clone().create(twice).await;
-    nothing_in_answer("twice", &result);
+    nothing_in_response("twice", &result);
     nothing_in_logs("twice", &text, &json);
 }
 
@@ -211,10 +211,10 @@ async fn a_message_that_cannot_be_decoded_is_not_repeated() {
     ] {
         let result = send_bytes(&gateway, bytes).await;
         assert!(result.is_err(), "{case}");
-        nothing_in_answer(case, &result);
+        nothing_in_response(case, &result);
         nothing_in_logs(case, &text, &json);
     }
     let result = send_bytes(&gateway, right).await;
-    nothing_in_answer("right", &result);
+    nothing_in_response("right", &result);
     nothing_in_logs("right", &text, &json);
 }

@@ -1,7 +1,7 @@
 //! What the client says of an outcome, held against sockets that do what they like.
 //!
 //! `NotSent` only where no byte of the request can have been read; everything after the first byte
-//! is `Unknown`, unless a whole answer says otherwise. And nothing below sends twice.
+//! is `Unknown`, unless a whole response says otherwise. And nothing below sends twice.
 
 use std::{future::Future, time::Duration};
 
@@ -27,10 +27,10 @@ fn client(url: &str) -> Client {
 
 async fn create(url: &str) -> Result<Connection, Error> {
     let token = Token::parse("t").unwrap();
-    let answer = client(url)
+    let response = client(url)
         .create(&token, 1, Bytes::from_static(BODY), SendState::default())
         .await;
-    answer.map(|answer| answer.body)
+    response.map(|response| response.body)
 }
 
 /// Sends one create to the script; says what it was told and how many connections it took.
@@ -104,7 +104,7 @@ async fn failed_tls_is_not_sent_and_no_retry_mends_it() {
 
 #[tokio::test]
 async fn once_a_byte_may_have_been_read_the_outcome_is_unknown() {
-    let no_answer = unknown(Unknown::NoAnswer);
+    let no_answer = unknown(Unknown::NoResponse);
     // hyper may learn of the end before it takes the request up, which then was not sent.
     let either = [no_answer.clone(), not_sent(NotSent::Connect)];
     let (told, connections) = against(|peer| async move { drop(peer) }).await;
@@ -132,7 +132,7 @@ async fn once_a_byte_may_have_been_read_the_outcome_is_unknown() {
         );
     }
 
-    for answer in [
+    for response in [
         "HTTP",
         "HTTP/1.1 200 OK\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"id\":7",
@@ -143,10 +143,10 @@ async fn once_a_byte_may_have_been_read_the_outcome_is_unknown() {
     ] {
         let (told, connections) = against(move |mut peer| async move {
             peer.request().await;
-            peer.write(answer).await;
+            peer.write(response).await;
         })
         .await;
-        assert_eq!((told, connections), (no_answer.clone(), 1), "{answer:?}");
+        assert_eq!((told, connections), (no_answer.clone(), 1), "{response:?}");
     }
 }
 

@@ -270,8 +270,8 @@ async fn what_was_created_during_an_outage_of_the_store_is_kept_after_it() {
     assert_eq!(sandbox.rows(1).len(), 1);
 }
 
-/// Twins that two gateways send: while the answer to one is on its way, the other, whose request
-/// was lost, may take its row. Then the first must not answer with it too.
+/// Twins that two gateways send: while the response to one is on its way, the other, whose request
+/// was lost, may take its row. Then the first must not respond with it too.
 #[tokio::test]
 async fn two_gateways_never_answer_two_creates_with_one_row() {
     if !wanted() {

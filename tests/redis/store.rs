@@ -125,7 +125,7 @@ async fn what_was_sent_under_a_lapsed_lease_is_recovered_and_its_sender_believed
         "{next:?}"
     );
     assert!(store.sending(&a.key, first).await.is_err());
-    // The answer came after all.
+    // The response came after all.
     store.created(&a.key, first, 7, true).await.unwrap();
     let replay = Next::Replay {
         id: 7,

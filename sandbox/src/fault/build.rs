@@ -120,7 +120,7 @@ impl Fault {
         self.what(What::RespondThenStore(respond))
     }
 
-    /// Adds a header to the answer that this fault gives; of no effect where it gives none.
+    /// Adds a header to the response that this fault gives; of no effect where it gives none.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let What::Respond(respond)
@@ -139,7 +139,7 @@ impl Fault {
         self
     }
 
-    /// Waits after the work is done, before the answer.
+    /// Waits after the work is done, before the response.
     #[must_use]
     pub fn delay_after_storing(mut self, delay: Duration) -> Self {
         self.delay_after_storing_ms = millis(delay);
@@ -153,7 +153,7 @@ impl Fault {
         self
     }
 
-    /// Holds the answer at the gate after the work is done.
+    /// Holds the response at the gate after the work is done.
     #[must_use]
     pub fn hold_after_storing(mut self, gate: &Gate) -> Self {
         self.gate_after_storing = Some(gate.clone());

@@ -1,13 +1,13 @@
-//! An answer that a fault gives instead of the true one.
+//! A response that a fault gives instead of the true one.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::answer::JSON;
+use crate::reply::JSON;
 
-/// An answer to give instead of the true one.
+/// A response to give instead of the true one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Respond {

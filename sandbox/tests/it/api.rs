@@ -13,13 +13,13 @@ const PATH: &str = "/team/1/connections";
 async fn a_deleted_user_is_answered_400_in_text() {
     let sandbox = Running::start(Settings::default()).await;
     let token = format!("Bearer {TOKEN_OF_A_DELETED_USER}");
-    let answer = sandbox
+    let response = sandbox
         .send(Request::get(PATH).token(&token))
         .await
         .unwrap();
-    assert_eq!(answer.status, 400);
+    assert_eq!(response.status, 400);
     let text = "Could not process the request. Please try again.";
-    assert_eq!(answer.body, text.as_bytes());
+    assert_eq!(response.body, text.as_bytes());
 }
 
 #[tokio::test]
@@ -96,15 +96,15 @@ async fn a_source_that_is_switched_off_is_neither_created_nor_tested() {
         (json!({"type": "postgres"}), None),
         (json!({"type": "api"}), None),
     ] {
-        let (status, answer) = sandbox.json(Request::post(PATH, &body)).await;
+        let (status, response) = sandbox.json(Request::post(PATH, &body)).await;
         assert_eq!(status, if refused.is_some() { 400 } else { 200 }, "{body}");
-        assert!(refused.is_none_or(|refused| refused == answer), "{body}");
+        assert!(refused.is_none_or(|refused| refused == response), "{body}");
     }
     let id = sandbox.handle.insert(1, json!({"type": "api"}));
-    let (status, answer) = sandbox
+    let (status, response) = sandbox
         .json(Request::get(&format!("{PATH}/{id}/test")))
         .await;
-    assert_eq!((status, answer), (400, off("api", "API")));
+    assert_eq!((status, response), (400, off("api", "API")));
 }
 
 #[tokio::test]
@@ -125,9 +125,9 @@ async fn a_database_that_can_be_reached_gives_its_schema() {
         ("mongodb", None, json!({"success": true})),
     ] {
         let body = json!({"type": kind, "host": "db"});
-        let (_, answer) = sandbox.json(Request::post(PATH, &body)).await;
-        assert_eq!(answer.get("schema"), created, "{kind}");
-        let test = Request::get(&format!("{PATH}/{}/test", answer["id"]));
+        let (_, response) = sandbox.json(Request::post(PATH, &body)).await;
+        assert_eq!(response.get("schema"), created, "{kind}");
+        let test = Request::get(&format!("{PATH}/{}/test", response["id"]));
         assert_eq!(sandbox.json(test).await, (200, tested), "{kind}");
     }
 }
@@ -143,7 +143,7 @@ async fn an_update_changes_what_was_sent_and_nothing_else() {
         "name": "m", "host": "", "sshPassword": "", "sslCa": "/etc/passwd", "team_id": 9, "id": 9,
         "allowPrivateHost": true, "nonsense": 1,
     });
-    let (status, answer) = sandbox.json(put(&sent)).await;
+    let (status, response) = sandbox.json(put(&sent)).await;
     assert_eq!(status, 200);
     for (column, value) in [
         ("id", json!(id)),
@@ -155,9 +155,9 @@ async fn an_update_changes_what_was_sent_and_nothing_else() {
         ("team_id", json!(1)),
         ("allowPrivateHost", json!(null)),
     ] {
-        assert_eq!(answer[column], value, "{column}");
+        assert_eq!(response[column], value, "{column}");
     }
-    assert_eq!(answer.get("nonsense"), None);
+    assert_eq!(response.get("nonsense"), None);
 
     let (status, error) = sandbox.json(put(&json!({"type": null}))).await;
     assert_eq!((status, &error["errors"][0]["path"]), (400, &json!("type")));

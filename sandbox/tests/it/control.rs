@@ -33,7 +33,7 @@ async fn the_documented_faults_are_taken_and_happen() {
     for broken in 0..4 {
         assert!(sandbox.send(create()).await.is_err(), "{broken}");
     }
-    // One of them after its answer.
+    // One of them after its response.
     sandbox.handle.stored(5).await;
     assert_eq!(sandbox.handle.rows(1).len(), 5);
 
@@ -101,7 +101,7 @@ async fn what_is_no_part_of_the_sandbox_is_not_found() {
         ("PUT", "/_sandbox/faults", 404),
         ("GET", "/_sandbox/rows/one", 400),
     ] {
-        let answer = sandbox.send(control(method, path)).await.unwrap();
-        assert_eq!(answer.status, status, "{method} {path}");
+        let response = sandbox.send(control(method, path)).await.unwrap();
+        assert_eq!(response.status, status, "{method} {path}");
     }
 }

@@ -15,9 +15,9 @@ const PATH: &str = "/team/1/connections";
 /// How a create ends for its caller.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// An answer of this status; whether its body was the JSON of a connection.
+    /// A response of this status; whether its body was the JSON of a connection.
     Answered(u16, bool),
-    /// The connection closed without an answer.
+    /// The connection closed without a response.
     Closed,
     /// The connection closed after so many bytes of the body.
     Cut(usize),
@@ -26,8 +26,8 @@ enum End {
 async fn create(sandbox: &Running) -> End {
     let request = Request::post(PATH, &json!({"name": "n", "type": "mongodb"}));
     match sandbox.send(request).await {
-        Ok(answer) => End::Answered(answer.status, answer.json()["id"].is_number()),
-        Err(Broken::NoAnswer) => End::Closed,
+        Ok(response) => End::Answered(response.status, response.json()["id"].is_number()),
+        Err(Broken::NoResponse) => End::Closed,
         Err(Broken::Cut(body)) => End::Cut(body.len()),
     }
 }
@@ -98,11 +98,11 @@ async fn a_scripted_answer_has_the_scripted_headers_and_body() {
     let sandbox = Running::start(Settings::default()).await;
     let fault = Fault::list().body(429, "text/plain", "slow down");
     sandbox.handle.script([fault.header("retry-after", "1")]);
-    let answer = sandbox.send(Request::get(PATH)).await.unwrap();
-    assert_eq!(answer.status, 429);
-    assert_eq!(answer.header("retry-after"), Some("1"));
-    assert_eq!(answer.header("content-type"), Some("text/plain"));
-    assert_eq!(answer.body, b"slow down");
+    let response = sandbox.send(Request::get(PATH)).await.unwrap();
+    assert_eq!(response.status, 429);
+    assert_eq!(response.header("retry-after"), Some("1"));
+    assert_eq!(response.header("content-type"), Some("text/plain"));
+    assert_eq!(response.body, b"slow down");
 }
 
 #[tokio::test]
@@ -111,8 +111,8 @@ async fn a_dripping_answer_is_slow_and_whole() {
     let per_byte = Duration::from_millis(50);
     sandbox.handle.script([Fault::list().slow_drip(per_byte)]);
     let start = tokio::time::Instant::now();
-    let answer = sandbox.send(Request::get(PATH)).await.unwrap();
-    assert_eq!(answer.body, b"[]");
+    let response = sandbox.send(Request::get(PATH)).await.unwrap();
+    assert_eq!(response.body, b"[]");
     assert!(start.elapsed() >= 2 * per_byte);
 }
 

@@ -18,7 +18,7 @@ use chartbrew_sandbox::{Handle, Sandbox, Settings};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use raw::{Answer, Broken, Request};
+use raw::{Broken, Reply, Request};
 
 /// A sandbox that serves until it is dropped.
 struct Running {
@@ -35,14 +35,14 @@ impl Running {
     }
 
     /// Sends a request on a connection of its own.
-    async fn send(&self, request: Request) -> Result<Answer, Broken> {
+    async fn send(&self, request: Request) -> Result<Reply, Broken> {
         raw::send(self.handle.addr(), &request).await
     }
 
-    /// Sends a request that is answered with JSON.
+    /// Sends a request that is responded with JSON.
     async fn json(&self, request: Request) -> (u16, Value) {
-        let answer = self.send(request).await.unwrap();
-        (answer.status, answer.json())
+        let response = self.send(request).await.unwrap();
+        (response.status, response.json())
     }
 }
 

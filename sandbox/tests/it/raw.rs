@@ -1,4 +1,4 @@
-//! A client that does nothing by itself: no pool, no retries, and it sees where an answer breaks.
+//! A client that does nothing by itself: no pool, no retries, and it sees where a response breaks.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-/// No test waits longer than this for an answer.
+/// No test waits longer than this for a response.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
@@ -22,17 +22,17 @@ pub(super) struct Request {
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
-/// The connection was closed before the answer was whole.
+/// The connection was closed before the response was whole.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Broken {
     /// Not a byte came.
-    NoAnswer,
+    NoResponse,
     /// The head came, and this much of the body.
     Cut(Vec<u8>),
 }
@@ -40,7 +40,7 @@ pub(super) enum Broken {
 /// One connection.
 pub(super) struct Connection(TcpStream);
 
-pub(super) async fn send(addr: SocketAddr, request: &Request) -> Result<Answer, Broken> {
+pub(super) async fn send(addr: SocketAddr, request: &Request) -> Result<Reply, Broken> {
     let mut connection = Connection::open(addr).await;
     connection.write(request).await;
     connection.read().await
@@ -89,7 +89,7 @@ impl Request {
 
 // === impl Answer ===
 
-impl Answer {
+impl Reply {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let header = self.headers.iter().find(|(n, _)| n == name);
         header.map(|(_, value)| value.as_str())
@@ -128,12 +128,12 @@ impl Connection {
         let _ = self.0.write_all(&bytes).await;
     }
 
-    pub(super) async fn read(&mut self) -> Result<Answer, Broken> {
+    pub(super) async fn read(&mut self) -> Result<Reply, Broken> {
         let read = timeout(PATIENCE, self.read_patiently()).await;
-        read.expect("an answer or an end in time")
+        read.expect("a response or an end in time")
     }
 
-    async fn read_patiently(&mut self) -> Result<Answer, Broken> {
+    async fn read_patiently(&mut self) -> Result<Reply, Broken> {
         let mut bytes = Vec::new();
         let head = loop {
             if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -141,7 +141,7 @@ impl Connection {
             }
             if !self.more(&mut bytes).await {
                 assert!(bytes.is_empty(), "a head is never cut");
-                return Err(Broken::NoAnswer);
+                return Err(Broken::NoResponse);
             }
         };
         let mut body = bytes.split_off(head + 4);
@@ -159,7 +159,7 @@ impl Connection {
                 return Err(Broken::Cut(body));
             }
         }
-        Ok(Answer {
+        Ok(Reply {
             status,
             headers,
             body,

@@ -1,4 +1,4 @@
-//! Every recorded request, sent in the recorded order, is answered as the real server answered it.
+//! Every recorded request, sent in the recorded order, is responded to as the real server answered it.
 
 use chartbrew_sandbox::{Settings, TOKEN};
 use serde_json::Value;
@@ -26,16 +26,16 @@ async fn the_sandbox_answers_as_the_real_server_was_recorded() {
         if LEFT_OUT.iter().any(|(left_out, _)| *left_out == name) {
             continue;
         }
-        let answer = sandbox.send(request(name, &case["request"])).await.unwrap();
+        let response = sandbox.send(request(name, &case["request"])).await.unwrap();
         let got = serde_json::json!({
-            "status": answer.status,
-            "content_type": answer.header("content-type"),
+            "status": response.status,
+            "content_type": response.header("content-type"),
             "headers": {
-                "connection": answer.header("connection"),
-                "keep-alive": answer.header("keep-alive"),
+                "connection": response.header("connection"),
+                "keep-alive": response.header("keep-alive"),
             },
-            "json": answer.json(),
-            "text": answer.json().is_null().then(|| String::from_utf8_lossy(&answer.body)),
+            "json": response.json(),
+            "text": response.json().is_null().then(|| String::from_utf8_lossy(&response.body)),
         });
         let mut compare = Comparison {
             case: name,

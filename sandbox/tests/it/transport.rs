@@ -24,8 +24,8 @@ async fn a_connection_is_used_again_and_closed_when_it_has_been_idle() {
     let mut connection = Connection::open(sandbox.handle.addr()).await;
     for _ in 0..2 {
         connection.write(&Request::get(PATH)).await;
-        let answer = connection.read().await.unwrap();
-        assert_eq!(answer.header("connection"), Some("keep-alive"));
+        let response = connection.read().await.unwrap();
+        assert_eq!(response.header("connection"), Some("keep-alive"));
     }
     let idle = tokio::time::Instant::now();
     assert!(connection.ends().await);
@@ -43,16 +43,16 @@ async fn keep_alive_does_not_limit_how_long_an_answer_takes() {
     sandbox
         .handle
         .script([Fault::list().delay_before_storing(long)]);
-    let answer = sandbox.send(Request::get(PATH)).await.unwrap();
-    assert_eq!(answer.status, 200);
+    let response = sandbox.send(Request::get(PATH)).await.unwrap();
+    assert_eq!(response.status, 200);
 }
 
 #[tokio::test]
 async fn the_default_announces_five_seconds_and_the_time_of_day() {
     let sandbox = Running::start(Settings::default()).await;
-    let answer = sandbox.send(Request::get(PATH)).await.unwrap();
-    assert_eq!(answer.header("keep-alive"), Some("timeout=5"));
-    assert!(answer.header("date").is_some());
+    let response = sandbox.send(Request::get(PATH)).await.unwrap();
+    assert_eq!(response.header("keep-alive"), Some("timeout=5"));
+    assert!(response.header("date").is_some());
 }
 
 #[tokio::test]
@@ -61,8 +61,8 @@ async fn a_caller_that_wants_the_connection_closed_has_it_closed() {
     let mut connection = Connection::open(sandbox.handle.addr()).await;
     let request = Request::get(PATH).header("connection", "close");
     connection.write(&request).await;
-    let answer = connection.read().await.unwrap();
-    assert_eq!(answer.header("connection"), Some("close"));
+    let response = connection.read().await.unwrap();
+    assert_eq!(response.header("connection"), Some("close"));
     assert!(connection.ends().await);
 }
 
@@ -80,8 +80,8 @@ async fn a_file_is_answered_up_to_a_mebibyte_and_never_above() {
             .body("multipart/form-data; boundary=XX", body)
     };
     let most = 1024 * 1024;
-    let answer = sandbox.send(upload(most)).await.unwrap();
-    assert_eq!(answer.status, 200);
+    let response = sandbox.send(upload(most)).await.unwrap();
+    assert_eq!(response.status, 200);
 
     let mut connection = Connection::open(sandbox.handle.addr()).await;
     connection.write(&upload(most + 1)).await;

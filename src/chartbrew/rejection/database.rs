@@ -42,7 +42,7 @@ pub(super) fn is_unavailable(body: &Value) -> bool {
 
 /// Whether a 400 leaves open if anything was stored: Chartbrew lost its database while a statement
 /// was under way, and the statement may have been executed all the same. (Measured: an INSERT
-/// whose reply is cut off is answered with 400 `SequelizeDatabaseError`, and the row is there; on
+/// whose reply is cut off is responded with 400 `SequelizeDatabaseError`, and the row is there; on
 /// PostgreSQL that error has no code at all.)
 pub(in crate::chartbrew) fn leaves_open(body: &[u8]) -> bool {
     let Some(body) = object(body) else {

@@ -34,7 +34,7 @@ pub(super) fn classify(error: &reqwest::Error, sending: Option<&SendState>) -> E
     if sending.is_some_and(|sending| !sending.has_begun()) {
         return Error::NotSent(NotSent::Connect);
     }
-    Error::Unknown(Unknown::NoAnswer)
+    Error::Unknown(Unknown::NoResponse)
 }
 
 /// The first cause of a type, also inside `io::Error`, which hides its content from `source`.

@@ -32,7 +32,7 @@ const PIECE: usize = 4 * 1024;
 /// The pause between pieces.
 const READING: Duration = Duration::from_millis(20);
 
-/// How long sending a file takes at least. Its answer cannot come sooner.
+/// How long sending a file takes at least. Its response cannot come sooner.
 pub(in crate::chartbrew) fn sending_takes(file: &File) -> Duration {
     if file.bytes.len() <= ONE_PIECE {
         return Duration::ZERO;

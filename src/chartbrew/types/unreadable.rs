@@ -4,16 +4,16 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// The JSON ends in the middle.
-    #[error("the answer is cut short")]
+    #[error("the response is cut short")]
     CutShort,
     /// Not JSON, or nested deeper than 127 levels.
-    #[error("the answer is not JSON that can be read")]
+    #[error("the response is not JSON that can be read")]
     NotJson,
     /// JSON, but not an object where a row is due, or not an array where a list is.
-    #[error("the answer is JSON of another shape than a connection's")]
+    #[error("the response is JSON of another shape than a connection's")]
     WrongShape,
     /// An object without an id that is a whole number from 1 to 2,147,483,647.
-    #[error("the answer is a connection without a usable id")]
+    #[error("the response is a connection without a usable id")]
     NoId,
 }
 

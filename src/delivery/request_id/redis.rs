@@ -59,8 +59,8 @@ struct Records {
     times: Times,
 }
 
-/// What `record.lua` answers.
-type Answer = (String, i64, i64);
+/// What `record.lua` returns.
+type Dated = (String, i64, i64);
 
 // === impl RedisStore ===
 
@@ -90,11 +90,11 @@ impl RedisStore {
         holder: Holder,
     ) -> Result<Next, StoreError> {
         let fingerprint = identity.fingerprint.hex();
-        let answer = self
+        let response = self
             .records
             .call(&identity.key, "claim", holder, &[fingerprint])
             .await?;
-        match (answer.0.as_str(), answer.1, answer.2) {
+        match (response.0.as_str(), response.1, response.2) {
             ("run", ..) => Ok(Next::Run),
             ("wait", id, _) => Ok(Next::Wait {
                 created: i32::try_from(id).ok().filter(|id| *id > 0),
@@ -205,7 +205,7 @@ impl Records {
         operation: &str,
         holder: Holder,
         more: &[String],
-    ) -> Result<Answer, StoreError> {
+    ) -> Result<Dated, StoreError> {
         let call = self.invocation(key, operation, holder, more);
         // Who holds the claim may do all of it twice; a change that another made in between shows.
         self.link.invoke(&call).await
@@ -244,8 +244,8 @@ impl Records {
     }
 
     async fn is_held(&self, key: &Key) -> bool {
-        let answer = self.call(key, "held", Holder::nil(), &[]).await;
-        answer.is_ok_and(|(_, held, _)| held == 1)
+        let response = self.call(key, "held", Holder::nil(), &[]).await;
+        response.is_ok_and(|(_, held, _)| held == 1)
     }
 
     /// Renews a lease until it is lost. Three tries fit into its time, more when they fail.

@@ -129,7 +129,7 @@ impl Counters {
             replays: counter(
                 "chartbrew.gateway.replays",
                 "{call}",
-                "Calls answered with what an earlier call with the same request_id had created.",
+                "Calls responded with what an earlier call with the same request_id had created.",
             ),
             failures: counter(
                 "chartbrew.gateway.failures",

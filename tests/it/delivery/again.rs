@@ -199,9 +199,12 @@ async fn a_retry_waits_as_long_as_it_was_asked_to() {
     sandbox.script([Fault::create().status(429).header("retry-after", "1")]);
     let gateway = gateway(&sandbox.url()).start().await;
     let began = tokio::time::Instant::now();
-    let answer = gateway.create(minimal("m")).await.unwrap();
+    let response = gateway.create(minimal("m")).await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(1));
-    assert_eq!(trailer(answer.metadata(), "x-upstream-attempts"), Some("2"));
+    assert_eq!(
+        trailer(response.metadata(), "x-upstream-attempts"),
+        Some("2")
+    );
 }
 
 #[tokio::test]
@@ -247,8 +250,11 @@ async fn an_upstream_that_closes_idle_connections_at_any_moment_costs_nothing() 
     let fickle = closes_when_idle(sandbox.addr()).await;
     let gateway = gateway(&fickle.url).start().await;
     for n in 0..RACES {
-        let answer = gateway.create(minimal(&n.to_string())).await;
-        assert!(matches!(told(&answer), Told::Created(_)), "{n}: {answer:?}");
+        let response = gateway.create(minimal(&n.to_string())).await;
+        assert!(
+            matches!(told(&response), Told::Created(_)),
+            "{n}: {response:?}"
+        );
     }
     assert_eq!(sandbox.rows(1).len(), RACES);
 }

@@ -46,9 +46,12 @@ async fn an_identical_create_is_not_held_up_by_one_that_hangs() {
     let hasty = Duration::from_secs(2);
     assert_eq!(call(&gateway, at("h"), hasty).await, Told::Unknown);
     for _ in 0..2 {
-        let answer = soon(gateway.create(at("h"))).await.unwrap();
-        assert_eq!(trailer(answer.metadata(), "x-outcome"), None);
-        assert_eq!(trailer(answer.metadata(), "x-upstream-attempts"), Some("1"));
+        let response = soon(gateway.create(at("h"))).await.unwrap();
+        assert_eq!(trailer(response.metadata(), "x-outcome"), None);
+        assert_eq!(
+            trailer(response.metadata(), "x-upstream-attempts"),
+            Some("1")
+        );
     }
 }
 

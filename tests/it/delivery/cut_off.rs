@@ -39,8 +39,8 @@ async fn nothing_that_names_a_connection_is_cut_off_when_its_caller_leaves() {
         is_alone(&gateway).await;
         assert_eq!(sandbox.cut_off(), 0);
         gate.open();
-        let answer = gateway.create(with_file.clone()).await.unwrap();
-        assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("replayed"));
+        let response = gateway.create(with_file.clone()).await.unwrap();
+        assert_eq!(trailer(response.metadata(), "x-outcome"), Some("replayed"));
     }
     gateway.stop();
     assert!(gateway.stopped().await);

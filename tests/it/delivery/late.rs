@@ -67,15 +67,15 @@ async fn a_response_that_comes_when_its_caller_has_left_is_what_the_repeat_is_to
             let got = (waits.code, &*waits.reason);
             assert_eq!(got, (Code::DeadlineExceeded, "OUTCOME_UNKNOWN"), "{case}");
             gate.open();
-            let answer = soon(gateway.create(message)).await;
+            let response = soon(gateway.create(message)).await;
             if refused {
-                let refused = failure(answer);
+                let refused = failure(response);
                 assert_eq!(refused.reason, "ACCESS_DENIED", "{case}");
             } else {
-                let answer = answer.unwrap();
-                let outcome = trailer(answer.metadata(), "x-outcome");
+                let response = response.unwrap();
+                let outcome = trailer(response.metadata(), "x-outcome");
                 assert_eq!(outcome, Some("replayed"), "{case}");
-                assert_eq!(told(&Ok(answer)), Told::Created(1), "{case}");
+                assert_eq!(told(&Ok(response)), Told::Created(1), "{case}");
             }
         }
     }
@@ -130,9 +130,9 @@ async fn an_upload_that_goes_on_is_waited_for_and_not_begun_again() {
         assert_eq!(uploads(), 1);
     }
     gate.open();
-    let answer = soon(gateway.create(message)).await.unwrap();
-    assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("replayed"));
-    assert!(answer.into_inner().connection.unwrap().ssl_ca.is_some());
+    let response = soon(gateway.create(message)).await.unwrap();
+    assert_eq!(trailer(response.metadata(), "x-outcome"), Some("replayed"));
+    assert!(response.into_inner().connection.unwrap().ssl_ca.is_some());
     assert_eq!(uploads(), 1);
 }
 

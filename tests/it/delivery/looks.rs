@@ -38,8 +38,8 @@ async fn a_search_begins_with_the_attempt_that_was_lost() {
     let call = tokio::spawn(async move { client.create(authorized(minimal("m"))).await });
     soon(sandbox.answered(1)).await;
     hastened(Duration::from_secs(10), sandbox.seen(2)).await;
-    let answer = soon(call).await.unwrap();
-    assert_eq!(told(&answer), Told::Unknown);
+    let response = soon(call).await.unwrap();
+    assert_eq!(told(&response), Told::Unknown);
 }
 
 #[tokio::test]
@@ -65,8 +65,8 @@ async fn a_proxys_clock_that_is_ahead_hides_no_row() {
     let list = Fault::list().body(200, JSON, list.body);
     sandbox.script([list.header("date", &ahead).forever()]);
     gate.open();
-    let answer = soon(call).await.unwrap().unwrap();
-    assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("recovered"));
+    let response = soon(call).await.unwrap().unwrap();
+    assert_eq!(trailer(response.metadata(), "x-outcome"), Some("recovered"));
 }
 
 #[tokio::test]
@@ -91,9 +91,9 @@ async fn a_look_that_never_ends_makes_room_for_another() {
     soon(stuck.reached()).await;
     let [a, b] = calls;
     let both = async { [a.await.unwrap(), b.await.unwrap()] };
-    for answer in hastened(Duration::from_secs(5), both).await {
-        let answer = answer.unwrap();
-        assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("recovered"));
+    for response in hastened(Duration::from_secs(5), both).await {
+        let response = response.unwrap();
+        assert_eq!(trailer(response.metadata(), "x-outcome"), Some("recovered"));
     }
 }
 
@@ -108,8 +108,8 @@ async fn a_row_that_cannot_be_read_hides_no_other() {
     );
     sandbox.script([Fault::create().drop_after_storing()]);
     let gateway = gateway(&sandbox.url()).start().await;
-    let answer = soon(gateway.create(minimal("m"))).await.unwrap();
-    assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("recovered"));
+    let response = soon(gateway.create(minimal("m"))).await.unwrap();
+    assert_eq!(trailer(response.metadata(), "x-outcome"), Some("recovered"));
     let token = "authorization: Bearer sandbox-token\r\n";
     let list = ask(sandbox.addr(), "GET", "/team/1/connections", token, "").await;
     assert!(

@@ -94,8 +94,8 @@ fn troubles() -> Vec<(&'static str, Trouble)> {
         ("list fails too", fault(Fault::any().status(503).times(2))),
         ("reset after 4 bytes", Trouble::Cut(Cut::Request(4))),
         ("reset after the headers", Trouble::Cut(Cut::Request(230))),
-        ("reset in the answer's head", Trouble::Cut(Cut::Answer(10))),
-        ("reset in the answer's body", Trouble::Cut(Cut::Answer(400))),
+        ("reset in the response's head", Trouble::Cut(Cut::Dated(10))),
+        ("reset in the response's body", Trouble::Cut(Cut::Dated(400))),
         ("answer swallowed", Trouble::Cut(Cut::Silence)),
         ("answer in drops", Trouble::Cut(Cut::Drip)),
     ]
@@ -168,7 +168,7 @@ fn check(told: &[Told], rows: &[i32]) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_fault_makes_a_second_row_or_a_false_answer() {
+async fn no_fault_makes_a_second_row_or_a_false_response() {
     let troubles = troubles();
     let cases = troubles
         .iter()

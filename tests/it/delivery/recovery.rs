@@ -25,9 +25,12 @@ async fn a_lost_answer_is_found_and_said_to_be_recovered() {
         let sandbox = sandbox().await;
         sandbox.script([fault]);
         let gateway = gateway(&sandbox.url()).start().await;
-        let answer = gateway.create(minimal("m")).await.unwrap();
-        assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("recovered"));
-        assert_eq!(trailer(answer.metadata(), "x-upstream-attempts"), Some("1"));
+        let response = gateway.create(minimal("m")).await.unwrap();
+        assert_eq!(trailer(response.metadata(), "x-outcome"), Some("recovered"));
+        assert_eq!(
+            trailer(response.metadata(), "x-upstream-attempts"),
+            Some("1")
+        );
         assert_eq!(sandbox.rows(1).len(), 1);
     }
 }
@@ -82,7 +85,7 @@ async fn twins_whose_answers_are_lost_each_get_a_row_of_their_own() {
     let mut ids: Vec<_> = join_all(calls)
         .await
         .iter()
-        .map(|answer| match told(answer) {
+        .map(|response| match told(response) {
             Told::Created(id) => id,
             other => panic!("{other:?}"),
         })
@@ -101,8 +104,8 @@ async fn an_answer_that_a_dead_connection_swallowed_is_found_before_the_deadline
         let gateway = gateway(&proxy.url).start().await;
         let mut request = authorized(request);
         request.set_timeout(Duration::from_secs(4));
-        let answer = gateway.client.clone().create(request).await.unwrap();
-        assert_eq!(trailer(answer.metadata(), "x-outcome"), Some("recovered"));
+        let response = gateway.client.clone().create(request).await.unwrap();
+        assert_eq!(trailer(response.metadata(), "x-outcome"), Some("recovered"));
         assert_eq!(sandbox.rows(1).len(), 1);
     }
 }
@@ -122,9 +125,9 @@ async fn recoveries_of_a_team_share_its_list() {
         sandbox.stored(LOST_AT_ONCE).await;
         gate.open();
     };
-    let (answers, ()) = tokio::join!(join_all(calls.collect::<Vec<_>>()), all_lost);
-    for answer in &answers {
-        assert!(matches!(told(answer), Told::Created(_)), "{answer:?}");
+    let (responses, ()) = tokio::join!(join_all(calls.collect::<Vec<_>>()), all_lost);
+    for response in &responses {
+        assert!(matches!(told(response), Told::Created(_)), "{response:?}");
     }
     let seen = sandbox.requests();
     let is_list = |seen: &&Seen| seen.method == "GET" && seen.path.ends_with("/connections");

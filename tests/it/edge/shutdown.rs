@@ -1,4 +1,4 @@
-//! What callers see of a gateway that stops: health first, then the port, and an answer in any case.
+//! What callers see of a gateway that stops: health first, then the port, and a response in any case.
 
 use std::{sync::Arc, time::Duration};
 

@@ -13,7 +13,7 @@ use tonic::{Request, transport::Channel};
 use super::{
     hostile::{Hostile, scenarios},
     marks, play,
-    seen::nothing_in_answer,
+    seen::nothing_in_response,
     wrong::wrong_requests,
 };
 
@@ -152,7 +152,7 @@ async fn a_token_of_the_gateways_own_is_not_written() {
     for scenario in scenarios().into_iter().step_by(7) {
         hostile.play(&scenario);
         let result = client.create(Request::new(scenario.request)).await;
-        nothing_in_answer(&scenario.name, &result);
+        nothing_in_response(&scenario.name, &result);
     }
     drop(client);
     assert_clean("own token", &serving.stop());

@@ -1,4 +1,4 @@
-//! An upstream that answers with everybody's secrets, in every place an answer has.
+//! An upstream that responses with everybody's secrets, in every place a response has.
 
 use std::sync::{Arc, Mutex};
 
@@ -68,8 +68,8 @@ async fn serve(mut peer: Peer, playing: Arc<Mutex<Option<Scenario>>>) {
 
 // === answers ===
 
-/// An answer whose reason phrase and headers are full of markers.
-fn answer(status: u16, body: &[u8]) -> Vec<u8> {
+/// A response whose reason phrase and headers are full of markers.
+fn response(status: u16, body: &[u8]) -> Vec<u8> {
     let all = marks::all();
     let head = format!(
         "HTTP/1.1 {status} {all}\r\nlocation: https://{all}/?{all}\r\nretry-after: {all}\r\n\
@@ -83,7 +83,7 @@ fn answer(status: u16, body: &[u8]) -> Vec<u8> {
 }
 
 fn reply(status: u16, body: impl AsRef<[u8]>) -> Reply {
-    Some(answer(status, body.as_ref()))
+    Some(response(status, body.as_ref()))
 }
 
 /// A row that shows every marker, under names that the contract has and others.
@@ -209,7 +209,7 @@ fn refusals() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Whole answers that no create expects.
+/// Whole responses that no create expects.
 fn garbage() -> Vec<(&'static str, Vec<u8>)> {
     let all = marks::all();
     let cut =
@@ -219,27 +219,30 @@ fn garbage() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         (
             "200, a list",
-            answer(200, json!([row(1)]).to_string().as_bytes()),
+            response(200, json!([row(1)]).to_string().as_bytes()),
         ),
         (
             "200, an id that is a secret",
-            answer(200, row(all.clone()).to_string().as_bytes()),
+            response(200, row(all.clone()).to_string().as_bytes()),
         ),
         (
             "200, no id",
-            answer(200, row(Value::Null).to_string().as_bytes()),
+            response(200, row(Value::Null).to_string().as_bytes()),
         ),
-        ("200, an error", answer(200, &refusals()[0].1)),
-        ("200, HTML", answer(200, format!("<html>{all}").as_bytes())),
+        ("200, an error", response(200, &refusals()[0].1)),
+        (
+            "200, HTML",
+            response(200, format!("<html>{all}").as_bytes()),
+        ),
         (
             "200, a text",
-            answer(200, json!(all).to_string().as_bytes()),
+            response(200, json!(all).to_string().as_bytes()),
         ),
         (
             "200, no UTF-8",
-            answer(200, format!("{{\"id\":1,\"{all}\":\"").as_bytes()),
+            response(200, format!("{{\"id\":1,\"{all}\":\"").as_bytes()),
         ),
-        ("200, empty", answer(200, b"")),
+        ("200, empty", response(200, b"")),
         ("200, cut", cut.into()),
         ("no HTTP", format!("{all}\r\n{all}\r\n\r\n").into()),
         ("no status", format!("HTTP/1.1 {all} 200\r\n\r\n").into()),
@@ -331,22 +334,22 @@ fn creates(with_id: bool, all: &mut Vec<Scenario>) {
     for status in STATUSES {
         add(
             format!("{status}, the ORM's"),
-            answer(status, &refusals()[0].1),
+            response(status, &refusals()[0].1),
         );
         add(
             format!("{status}, HTML"),
-            answer(status, marks::all().as_bytes()),
+            response(status, marks::all().as_bytes()),
         );
     }
     for (name, body) in refusals() {
-        add(format!("400, {name}"), answer(400, &body));
+        add(format!("400, {name}"), response(400, &body));
     }
     for (name, bytes) in garbage() {
         add(name.to_owned(), bytes);
     }
 }
 
-/// The answer to the create is lost; what the list and the row show is hostile.
+/// The response to the create is lost; what the list and the row show is hostile.
 fn recoveries(with_id: bool, all: &mut Vec<Scenario>) {
     let mut add = |name: String, list: Vec<u8>, get: Reply| {
         let base = scenario(
@@ -362,10 +365,14 @@ fn recoveries(with_id: bool, all: &mut Vec<Scenario>) {
     };
     let rows = json!([row(1), row(marks::all()), marks::all(), {"id": 2}]);
     for status in STATUSES {
-        add(format!("{status}"), answer(status, &refusals()[0].1), None);
+        add(
+            format!("{status}"),
+            response(status, &refusals()[0].1),
+            None,
+        );
         add(
             format!("the row {status}"),
-            answer(200, rows.to_string().as_bytes()),
+            response(200, rows.to_string().as_bytes()),
             reply(status, marks::all()),
         );
     }
@@ -381,7 +388,7 @@ fn uploads(with_id: bool, all: &mut Vec<Scenario>) {
     };
     let bodies = refusals()
         .into_iter()
-        .map(|(name, body)| (name, answer(400, &body)));
+        .map(|(name, body)| (name, response(400, &body)));
     for (name, files) in bodies.chain(garbage()) {
         all.push(Scenario {
             files: Some(files),
@@ -398,7 +405,7 @@ fn uploads(with_id: bool, all: &mut Vec<Scenario>) {
 
 /// The second call reads what the first one created.
 fn replays(all: &mut Vec<Scenario>) {
-    let gets = STATUSES.map(|status| answer(status, &refusals()[0].1));
+    let gets = STATUSES.map(|status| response(status, &refusals()[0].1));
     let garbage = garbage().into_iter().map(|(_, bytes)| bytes);
     for (number, get) in gets.into_iter().chain(garbage).enumerate() {
         all.push(Scenario {

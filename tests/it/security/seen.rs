@@ -96,7 +96,7 @@ fn is_foreign(line: &str) -> bool {
     low && !line["target"].as_str().unwrap().starts_with("chartbrew_")
 }
 
-pub(super) fn nothing_in_answer<T>(case: &str, result: &Result<Response<T>, Status>) {
+pub(super) fn nothing_in_response<T>(case: &str, result: &Result<Response<T>, Status>) {
     let seen = seen(result);
     let shown = String::from_utf8_lossy(&seen);
     assert_eq!(marks::found_in(&seen), None, "{case}: {shown}");

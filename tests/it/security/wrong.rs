@@ -81,7 +81,7 @@ pub(super) fn wrong_requests() -> Vec<(&'static str, Vec<&'static str>, CreateRe
         });
         of(r).extra_fields = Some(marks::object("k", deep));
     });
-    case("flags of an answer", &[], &|r| {
+    case("flags of a response", &[], &|r| {
         of(r).ssh.as_mut().unwrap().has_password = Some(true)
     });
     case("a tunnel's port", &[], &|r| {

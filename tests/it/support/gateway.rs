@@ -146,7 +146,7 @@ pub(crate) fn with_id(name: &str) -> CreateRequest {
     }
 }
 
-/// A trailer's text. An answer's trailers end up in its metadata.
+/// A trailer's text. A response's trailers end up in its metadata.
 pub(crate) fn trailer<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
     metadata.get(name).map(|value| value.to_str().unwrap())
 }

@@ -29,8 +29,8 @@ pub(crate) struct Process {
     pub(crate) client: ConnectionServiceClient<Channel>,
 }
 
-/// An answer of the admin port.
-pub(crate) struct Answer {
+/// A response of the admin port.
+pub(crate) struct Dated {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
@@ -152,7 +152,7 @@ impl Process {
     }
 
     /// Asks the admin port.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Dated {
         ask(self.admin, "GET", path, "", "").await
     }
 
@@ -194,7 +194,7 @@ pub(crate) async fn ask(
     path: &str,
     headers: &str,
     body: &str,
-) -> Answer {
+) -> Dated {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let host = match headers.contains("host:") {
         true => String::new(),
@@ -206,10 +206,10 @@ pub(crate) async fn ask(
          connection: close\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    Answer {
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    Dated {
         status: head[9..12].parse().unwrap(),
         head: head.to_ascii_lowercase(),
         body: body.to_owned(),

@@ -81,8 +81,8 @@ impl Peer {
         drop(self.0.write_all(text.as_bytes()).await);
     }
 
-    /// Writes a whole answer. The headers end in a line break each.
-    pub(crate) async fn answer(&mut self, status: &str, headers: &str, body: &str) {
+    /// Writes a whole response. The headers end in a line break each.
+    pub(crate) async fn response(&mut self, status: &str, headers: &str, body: &str) {
         let length = body.len();
         let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n");
         self.write(&(head + body)).await;
@@ -103,11 +103,11 @@ impl Peer {
 pub(crate) enum Cut {
     /// After that many bytes of the request, with a reset.
     Request(usize),
-    /// After that many bytes of the answer, with a reset.
-    Answer(usize),
-    /// The request is passed on, the answer is swallowed and the connection stays open.
+    /// After that many bytes of the response, with a reset.
+    Dated(usize),
+    /// The request is passed on, the response is swallowed and the connection stays open.
     Silence,
-    /// The answer is passed on a few bytes at a time.
+    /// The response is passed on a few bytes at a time.
     Drip,
 }
 
@@ -151,7 +151,7 @@ async fn pass(
     let forward = tokio::io::copy(&mut from_peer, &mut to_server);
     let back = async {
         match cut {
-            Cut::Answer(bytes) => {
+            Cut::Dated(bytes) => {
                 let mut part = vec![0; bytes];
                 from_server.read_exact(&mut part).await?;
                 to_peer.write_all(&part).await
@@ -173,7 +173,7 @@ async fn pass(
         _ = forward => {}
         done = back => {
             done?;
-            if matches!(cut, Cut::Answer(_)) {
+            if matches!(cut, Cut::Dated(_)) {
                 Peer(to_peer.reunite(from_peer).map_err(std::io::Error::other)?).reset();
             }
         }
@@ -181,7 +181,7 @@ async fn pass(
     Ok(())
 }
 
-/// A TCP proxy before an upstream that closes a connection at a random moment once an answer has
+/// A TCP proxy before an upstream that closes a connection at a random moment once a response has
 /// passed: while it is idle, or just when the next request is written.
 pub(crate) async fn closes_when_idle(upstream: std::net::SocketAddr) -> Raw {
     Raw::start(move |mut peer, _| async move {

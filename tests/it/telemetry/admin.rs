@@ -21,9 +21,9 @@ async fn it_says_what_it_is_and_that_it_lives() {
     let expected = format!(r#""version":"{}""#, env!("CARGO_PKG_VERSION"));
     assert!(version.body.contains(&expected), "{}", version.body);
     for path in ["/livez", "/readyz"] {
-        let answer = gateway.get(path).await;
+        let response = gateway.get(path).await;
         assert_eq!(
-            (answer.status, answer.body.as_str()),
+            (response.status, response.body.as_str()),
             (200, "ok\n"),
             "{path}"
         );
@@ -53,10 +53,10 @@ async fn it_says_what_is_wrong_and_stays_ready_in_an_outage() {
     while ready().await.body == "ok\n" {
         tokio::task::yield_now().await;
     }
-    let answer = ready().await;
-    assert_eq!(answer.status, 200);
+    let response = ready().await;
+    assert_eq!(response.status, 200);
     assert_eq!(
-        answer.body,
+        response.body,
         "ok\ncircuit open: Chartbrew cannot be reached\n"
     );
 }
@@ -138,9 +138,9 @@ async fn a_body_that_does_not_come_blocks_nobody() {
     // Whoever has no right is told so before the body is read, and keeps no connection.
     let mut refused = stalled_puts(admin, "rebound.example").await;
     for stream in &mut refused {
-        let mut answer = [0; 12];
-        soon(stream.read_exact(&mut answer)).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 403");
+        let mut response = [0; 12];
+        soon(stream.read_exact(&mut response)).await.unwrap();
+        assert_eq!(&response, b"HTTP/1.1 403");
     }
     assert_eq!(soon(is_alive()).await, 200);
 

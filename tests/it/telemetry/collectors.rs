@@ -58,7 +58,7 @@ async fn one_that_is_down() {
 }
 
 #[tokio::test]
-async fn one_that_never_answers() {
+async fn one_that_never_responses() {
     let silent = Raw::start(|mut peer, _| async move {
         while peer.request().await.is_some() {}
         std::future::pending::<()>().await;
@@ -72,7 +72,7 @@ async fn one_that_never_answers() {
 async fn one_that_refuses() {
     let refusing = Raw::start(|mut peer, _| async move {
         while peer.request().await.is_some() {
-            peer.answer("403 Forbidden", "", "no").await;
+            peer.response("403 Forbidden", "", "no").await;
         }
     })
     .await;

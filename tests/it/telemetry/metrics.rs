@@ -36,7 +36,7 @@ async fn counts_equal_the_calls_made_also_while_they_are_made() {
     loop {
         let scrape = tokio::select! {
             _ = &mut callers => break,
-            answer = gateway.get("/metrics") => answer.body,
+            response = gateway.get("/metrics") => response.body,
         };
         check(&scrape);
         let now = value(&scrape, CALLS);
@@ -64,8 +64,8 @@ async fn names_that_callers_make_up_are_one_label() {
         let path = format!("/chartbrew.connection.v1.ConnectionService/{method}");
         let codec = tonic_prost::ProstCodec::<(), ()>::default();
         let request = tonic::Request::new(());
-        let answer = grpc.unary(request, path.parse().unwrap(), codec).await;
-        answer.unwrap_err();
+        let response = grpc.unary(request, path.parse().unwrap(), codec).await;
+        response.unwrap_err();
     }
     let scrape = gateway.get("/metrics").await.body;
     let other = "rpc_server_call_duration_seconds_count{rpc_method=\"_OTHER\", \

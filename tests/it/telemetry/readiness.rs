@@ -23,8 +23,8 @@ fn with_admin(upstream: &str) -> Builder {
 }
 
 async fn ready(gateway: &Gateway) -> (u16, String) {
-    let answer = ask(gateway.admin.unwrap(), "GET", "/readyz", "", "").await;
-    (answer.status, answer.body)
+    let response = ask(gateway.admin.unwrap(), "GET", "/readyz", "", "").await;
+    (response.status, response.body)
 }
 
 async fn health(gateway: &Gateway) -> i32 {

@@ -71,8 +71,8 @@ async fn the_expected_tree(collector: &Collector, protocol: &str) {
         ],
     )
     .await;
-    let answer = gateway.create(traced(minimal("traced"), PARENT)).await;
-    answer.unwrap();
+    let response = gateway.create(traced(minimal("traced"), PARENT)).await;
+    response.unwrap();
     let line = gateway.line("call").await;
     gateway.terminate().await;
     assert!(gateway.ended().await, "the end waits for the last spans");

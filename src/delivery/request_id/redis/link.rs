@@ -118,7 +118,7 @@ impl Link {
     }
 }
 
-/// Pings, reports every change, and replaces a connection that does not answer.
+/// Pings, reports every change, and replaces a connection without a response.
 pub(super) async fn watch_over(link: Link, reachable: watch::Sender<bool>) {
     // So that the first result is reported whatever it is.
     let mut before = None;
@@ -158,7 +158,7 @@ async fn within<T>(
     match timeout(limit, work).await {
         Ok(result) => result.map_err(|error| store_error(&error)),
         Err(_) => Err(StoreError::Unavailable(format!(
-            "no answer within {} ms",
+            "no response within {} ms",
             limit.as_millis()
         ))),
     }
@@ -168,7 +168,7 @@ async fn within<T>(
 fn store_error(error: &RedisError) -> StoreError {
     let is_word = |code: &&str| code.len() <= 32 && code.bytes().all(|b| b.is_ascii_uppercase());
     match error.code().filter(is_word) {
-        Some(code) => StoreError::Unavailable(format!("it answered {code}")),
+        Some(code) => StoreError::Unavailable(format!("it responded with {code}")),
         None => {
             let what = of_the_connection(error);
             StoreError::Unavailable(what.unwrap_or_else(|| error.category().to_owned()))

@@ -1,4 +1,4 @@
--- Marks a connection as the answer to a request. 1: it is now, or was already, that request's.
+-- Marks a connection as the response to a request. 1: it is now, or was already, that request's.
 
 local owner, retention_ms = ARGV[1], ARGV[2]
 local known = redis.call('GET', KEYS[1])

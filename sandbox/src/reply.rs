@@ -1,4 +1,4 @@
-//! Answers in the forms that Express gives them.
+//! Responses in the forms that Express gives them.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -12,8 +12,8 @@ pub(super) const JSON: &str = "application/json; charset=utf-8";
 /// How Express types strings, whether or not they are HTML.
 const HTML: &str = "text/html; charset=utf-8";
 
-/// An answer, before it is known how it goes out.
-pub(super) struct Answer {
+/// A response, before it is known how it goes out.
+pub(super) struct Reply {
     /// Its status.
     pub(super) status: StatusCode,
     /// Its own headers; the transport's are added on the way out.
@@ -22,13 +22,13 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
 }
 
-impl Answer {
-    /// An answer with a JSON body.
+impl Reply {
+    /// A response with a JSON body.
     pub(super) fn json(status: StatusCode, body: &Value) -> Self {
         Self::new(status, JSON, body.to_string())
     }
 
-    /// An answer with a bare string as its body.
+    /// A response with a bare string as its body.
     pub(super) fn text(status: StatusCode, body: &'static str) -> Self {
         Self::new(status, HTML, body)
     }
@@ -48,7 +48,7 @@ impl Answer {
         Self::new(status, HTML, page)
     }
 
-    /// An answer without a body.
+    /// A response without a body.
     pub(super) fn empty(status: StatusCode) -> Self {
         Self {
             status,
@@ -73,7 +73,7 @@ impl Answer {
     }
 }
 
-impl From<Respond> for Answer {
+impl From<Respond> for Reply {
     fn from(respond: Respond) -> Self {
         let Respond {
             status,

@@ -18,10 +18,10 @@ use crate::chartbrew::{Error, Rejection, Unknown, rejection, types::Unreadable};
 const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
 
 /// How long the body of a refusal is waited for. The status alone already says that nothing was
-/// done, so a body that drips must not turn a clear answer into an unclear one.
+/// done, so a body that drips must not turn a clear response into an unclear one.
 const REFUSAL_BODY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A whole answer of success, not read yet.
+/// A whole response of success, not read yet.
 #[derive(Debug)]
 pub(in crate::chartbrew) struct Success {
     date: Option<Timestamp>,
@@ -41,8 +41,8 @@ struct Head {
 
 /// What Chartbrew answered.
 #[derive(Clone, Debug)]
-pub struct Answer<T> {
-    /// The answer's content.
+pub struct Dated<T> {
+    /// The response's content.
     pub body: T,
     /// When the server answered, by its own clock (`Date`, whole seconds).
     pub date: Option<Timestamp>,
@@ -194,18 +194,18 @@ impl Head {
 // === impl Success ===
 
 impl Success {
-    /// Reads the answer's JSON.
+    /// Reads the response's JSON.
     pub(in crate::chartbrew) fn read<T>(
         self,
         from_json: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
-    ) -> Result<Answer<T>, Error> {
+    ) -> Result<Dated<T>, Error> {
         let unread = match self.is_json {
             true => Unknown::Unreadable,
             false => Unknown::NotJson,
         };
         let body = from_json(&self.body).map_err(|_| Error::Unknown(unread))?;
         let date = self.date;
-        Ok(Answer { body, date })
+        Ok(Dated { body, date })
     }
 }
 
