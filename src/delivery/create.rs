@@ -94,7 +94,10 @@ impl CreateOperation {
             let claim = || Claim::new(self.shared.clone(), identity.key.clone(), holder);
             // Before the question, so that it is never later than it was.
             let asked = Began::now();
-            match store.claim(identity, holder).await? {
+            let next = store.claim(identity, holder).await;
+            // It may have been given all the same: then nobody would have it until its lease lapses.
+            let next = next.inspect_err(|_| drop(claim()));
+            match next? {
                 Next::Run => {
                     self.progress.set(Progress::Nothing);
                     return Ok(Claimed::Unsent(claim()));

@@ -353,6 +353,27 @@ async fn a_repeat_that_the_store_does_not_answer_in_time_speaks_of_itself_only()
     assert_eq!(sandbox.rows(1).len(), 2);
 }
 
+/// A server that is silent for a moment does what it was asked as soon as it is back: a claim that
+/// nobody waits for any more must not hold up the next call until its lease lapses.
+#[tokio::test]
+async fn a_claim_that_was_given_too_late_holds_up_nobody() {
+    if !wanted() {
+        return;
+    }
+    let (server, sandbox) = (Server::start(), sandbox().await);
+    let gateway = Gateway::start(&sandbox, server.settings()).await;
+    gateway.create(Some(Uuid::new_v4())).await.unwrap();
+    server.freeze();
+    let request_id = Some(Uuid::new_v4());
+    let failed = gateway.create(request_id).await.unwrap_err();
+    assert_eq!(failed.code(), Code::Unavailable);
+    server.thaw();
+    // Much less than a lease.
+    let again = gateway.create_within(request_id, Duration::from_secs(5));
+    assert_eq!(outcome(&again.await.unwrap()), None);
+    assert_eq!(sandbox.rows(1).len(), 2);
+}
+
 #[tokio::test]
 async fn a_gateway_without_its_store_stays_in_service() {
     if !wanted() {
