@@ -2,8 +2,8 @@
 //!
 //! What remains below this file: nothing retries and nothing is followed. reqwest's retries of
 //! protocol refusals and its redirects are off. hyper-util sends a request again by itself only
-//! when it took a *reused* connection that proved dead before a byte was written, and creates
-//! never take one (see [`Transport`]).
+//! when it took a *reused* connection that proved dead before a byte was written. Creates go out
+//! without reqwest, on [`Connections`] that know when one may be reused.
 //!
 //! **A request whose path names a connection is never cut off.** Cut off before its response is
 //! complete, it ends the whole Chartbrew process (measured: Chartbrew 5.3.0 keeps the row in
@@ -12,6 +12,7 @@
 //! the waiting. [`Transport::finish`] waits for these tasks.
 
 mod classify;
+mod connections;
 mod response;
 mod send_state;
 mod upload;
@@ -21,13 +22,16 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method,
-    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE},
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use self::{classify::classify, send_state::GuardedBody};
+use self::{
+    classify::classify,
+    connections::{Connections, Outgoing},
+};
 pub use self::{response::Dated, send_state::SendState};
 pub(super) use self::{response::Success, upload::sending_takes};
 use super::{Error, NotSent, Settings, Token, Unknown, types::File};
@@ -36,20 +40,24 @@ use crate::telemetry::{self, Attempt};
 /// Requests at once whose path names a connection. Each may last as long as Chartbrew likes, so
 /// that there must be an end to their number.
 const MAX_OF_CONNECTIONS: usize = 256;
+const AGENT: &str = concat!("chartbrew-gateway/", env!("CARGO_PKG_VERSION"));
 /// How long a connection without traffic is trusted. A host that was lost says nothing; without
 /// probes, a request that waits for its response would wait for ever.
 const TCP_KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Two connection pools.
+/// The connections to Chartbrew, by what may be sent on them.
 ///
-/// A create goes out on a connection of its own. A reused one may just be being closed by the
-/// server when the request is written onto it, and then nobody can tell whether it was read
-/// (hyper issue 2136). On a fresh one, failing to connect means not sent, and the price, one
-/// round trip, is small against a call that dials a database. So does an upload, which is streamed
-/// and cannot be sent again. All other calls are safe to repeat and share pooled connections.
+/// A reused connection may just be being closed by the server when a request is written onto it,
+/// and then nobody can tell whether it was read (hyper issue 2136). So creates have a pool with
+/// rules of its own, and an upload, which is streamed and cannot be sent again, has a connection of
+/// its own. All other requests are safe to repeat and share pooled connections.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
+    /// For creates.
+    connections: Connections,
+    /// For uploads.
     fresh: reqwest::Client,
+    /// For all other requests.
     pooled: reqwest::Client,
     base: Url,
     max_response_bytes: usize,
@@ -81,6 +89,9 @@ pub enum InvalidClient {
     /// The URL cannot be a base for paths.
     #[error("the URL must be http:// or https:// with a host, and without query or fragment")]
     Url,
+    /// The certificates of the machine cannot be read.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[source] rustls::Error),
     /// The HTTP client could not be built.
     #[error("the HTTP client cannot be set up: {0}")]
     Http(#[source] reqwest::Error),
@@ -95,7 +106,7 @@ impl Transport {
         drop(rustls::crypto::ring::default_provider().install_default());
         let builder = || {
             reqwest::Client::builder()
-                .user_agent(concat!("chartbrew-gateway/", env!("CARGO_PKG_VERSION")))
+                .user_agent(AGENT)
                 .http1_only()
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
@@ -106,7 +117,9 @@ impl Transport {
                 .connect_timeout(settings.connect_timeout)
         };
         let close = HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("close"))]);
+        let server = base[..url::Position::AfterPort].parse();
         Ok(Self {
+            connections: Connections::new(settings, server.map_err(|_| InvalidClient::Url)?)?,
             fresh: builder()
                 .pool_max_idle_per_host(0)
                 // The server closes first, so that no port of ours is left in TIME_WAIT.
@@ -169,33 +182,60 @@ impl Transport {
         url: Url,
         attempt: &mut Attempt,
     ) -> Result<Success, Error> {
-        let mut trace = HeaderMap::new();
-        attempt.write_to(&mut trace);
-        let client = match call.body {
-            Payload::Json(..) | Payload::File(_) => &self.fresh,
-            Payload::None => &self.pooled,
+        let mut headers = HeaderMap::new();
+        attempt.write_to(&mut headers);
+        headers.insert(AUTHORIZATION, token.header());
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Payload::Json(json, state) = call.body {
+            let outgoing = outgoing(&call.method, &url, headers, json, state)?;
+            return self.create(&outgoing, attempt).await;
+        }
+        let (client, form) = match &call.body {
+            Payload::File(file) => (&self.fresh, Some(upload::form(file))),
+            Payload::Json(..) | Payload::None => (&self.pooled, None),
         };
-        let request = client
-            .request(call.method, url)
-            .headers(trace)
-            .header(AUTHORIZATION, token.header())
-            .header(ACCEPT, "application/json");
-        let mut sending = None;
-        let request = match call.body {
-            Payload::None => request,
-            Payload::Json(json, state) => {
-                sending = Some(state.clone());
-                let body = reqwest::Body::wrap(GuardedBody::new(json, state));
-                request.header(CONTENT_TYPE, "application/json").body(body)
-            }
-            Payload::File(file) => request.multipart(upload::form(&file)),
+        let request = client.request(call.method, url).headers(headers);
+        let request = match form {
+            Some(form) => request.multipart(form),
+            None => request,
         };
-        let response = request.send().await;
-        let response = response.map_err(|error| classify(&error, sending.as_ref()))?;
+        let response = request.send().await.map_err(|error| classify(&error))?;
         attempt.answered(response.status().as_u16());
         let drain = call.of_a_connection.then_some(&self.of_connections);
-        response::read(response, self.max_response_bytes, drain).await
+        response::read(
+            http::Response::from(response),
+            self.max_response_bytes,
+            drain,
+        )
+        .await
     }
+
+    async fn create(&self, outgoing: &Outgoing, attempt: &mut Attempt) -> Result<Success, Error> {
+        let (response, lease) = self.connections.send(outgoing).await?;
+        attempt.answered(response.status().as_u16());
+        let result = response::read(response, self.max_response_bytes, None).await;
+        lease.end(result.as_ref().err());
+        result
+    }
+}
+
+fn outgoing(
+    method: &Method,
+    url: &Url,
+    mut headers: HeaderMap,
+    body: Bytes,
+    state: SendState,
+) -> Result<Outgoing, Error> {
+    let unfit = |_| Error::NotSent(NotSent::Request);
+    let host = HeaderValue::from_str(&url[url::Position::BeforeHost..url::Position::AfterPort]);
+    headers.insert(HOST, host.map_err(|_| Error::NotSent(NotSent::Request))?);
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut head = http::Request::new(());
+    *head.method_mut() = method.clone();
+    *head.uri_mut() = url.path().parse().map_err(unfit)?;
+    *head.headers_mut() = headers;
+    Ok(Outgoing { head, body, state })
 }
 
 /// Whether the URL can be Chartbrew's.

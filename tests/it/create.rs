@@ -175,7 +175,6 @@ async fn nothing_of_the_callers_metadata_goes_upstream_but_the_token() {
     let expected = [
         "accept",
         "authorization",
-        "connection",
         "content-length",
         "content-type",
         "host",

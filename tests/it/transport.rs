@@ -3,7 +3,14 @@
 //! `NotSent` only where no byte of the request can have been read; everything after the first byte
 //! is `Unknown`, unless a whole response says otherwise. And nothing below sends twice.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use chartbrew_gateway::chartbrew::{
@@ -26,8 +33,12 @@ fn client(url: &str) -> Client {
 }
 
 async fn create(url: &str) -> Result<Connection, Error> {
+    create_with(&client(url)).await
+}
+
+async fn create_with(client: &Client) -> Result<Connection, Error> {
     let token = Token::parse("t").unwrap();
-    let response = client(url)
+    let response = client
         .create(&token, 1, Bytes::from_static(BODY), SendState::default())
         .await;
     response.map(|response| response.body)
@@ -228,8 +239,138 @@ async fn no_redirect_is_followed() {
     }
 }
 
+/// Serves creates, and notes of each whether it asks before it sends its body.
+async fn serves_creates(headers: &'static str, seen: Arc<Mutex<Vec<bool>>>) -> Raw {
+    Raw::start(move |mut peer, _| {
+        let seen = seen.clone();
+        async move {
+            while let Some(head) = peer.head().await {
+                let asks = head.contains("expect: 100-continue");
+                if asks {
+                    peer.write("HTTP/1.1 100 Continue\r\n\r\n").await;
+                }
+                if peer.body(BODY.len()).await.is_none() {
+                    return;
+                }
+                seen.lock().unwrap().push(asks);
+                peer.response("200 OK", headers, ROW).await;
+                if headers.contains("close") {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
 #[tokio::test]
-async fn every_create_has_a_connection_of_its_own_and_lists_share_one() {
+async fn creates_share_a_connection_only_if_the_server_announces_to_keep_it() {
+    // (what it says, how many connections three creates take)
+    let cases = [
+        ("keep-alive: timeout=5\r\n", 1),
+        ("keep-alive: max=100, Timeout=5\r\n", 1),
+        ("", 3),
+        // The next request could come just when it is closed.
+        ("keep-alive: timeout=2\r\n", 3),
+        ("keep-alive: timeout=soon\r\n", 3),
+        ("keep-alive: timeout=5\r\nconnection: close\r\n", 3),
+    ];
+    for (headers, connections) in cases {
+        let raw = serves_creates(headers, Arc::default()).await;
+        let client = client(&raw.url);
+        for _ in 0..3 {
+            create_with(&client).await.unwrap();
+        }
+        assert_eq!(raw.connections(), connections, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_asked_before_the_body_is_sent_until_it_is_trusted() {
+    let seen = Arc::default();
+    let raw = serves_creates("keep-alive: timeout=5\r\n", Arc::clone(&seen)).await;
+    let client = client(&raw.url);
+    for _ in 0..14 {
+        create_with(&client).await.unwrap();
+    }
+    assert_eq!(raw.connections(), 1);
+    let expected = [vec![false], vec![true; 10], vec![false; 3]].concat();
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+/// What the server does when it is asked on the second request of its first connection. The body
+/// goes out once in any case.
+#[tokio::test]
+async fn a_server_that_does_not_say_that_it_reads_gets_a_fresh_connection() {
+    #[derive(Clone, Copy, Debug)]
+    enum Asked {
+        Closes,
+        Ignores,
+        Refuses,
+    }
+    for asked in [Asked::Closes, Asked::Ignores, Asked::Refuses] {
+        let bodies = Arc::new(AtomicUsize::new(0));
+        let seen = bodies.clone();
+        let raw = Raw::start(move |mut peer, _| {
+            let seen = seen.clone();
+            async move {
+                while let Some(head) = peer.head().await {
+                    match (asked, head.contains("expect: 100-continue")) {
+                        (Asked::Closes, true) => return,
+                        (Asked::Refuses, true) => {
+                            peer.response("417 Expectation Failed", "", "").await;
+                            return;
+                        }
+                        (Asked::Ignores, _) | (_, false) => {}
+                    }
+                    if peer.body(BODY.len()).await.is_none() {
+                        return;
+                    }
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    let headers = "keep-alive: timeout=5\r\n";
+                    peer.response("200 OK", headers, ROW).await;
+                }
+            }
+        })
+        .await;
+        let client = client(&raw.url);
+        create_with(&client).await.unwrap();
+        create_with(&client).await.unwrap();
+        assert_eq!(raw.connections(), 2, "{asked:?}");
+        assert_eq!(bodies.load(Ordering::SeqCst), 2, "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_is_lost_on_a_used_connection_is_not_sent_for_again() {
+    let bodies = Arc::new(AtomicUsize::new(0));
+    let seen = bodies.clone();
+    let raw = Raw::start(move |mut peer, _| {
+        let seen = seen.clone();
+        async move {
+            while let Some(head) = peer.head().await {
+                if head.contains("expect: 100-continue") {
+                    peer.write("HTTP/1.1 100 Continue\r\n\r\n").await;
+                }
+                if peer.body(BODY.len()).await.is_none() || seen.fetch_add(1, Ordering::SeqCst) == 1
+                {
+                    return;
+                }
+                peer.response("200 OK", "keep-alive: timeout=5\r\n", ROW)
+                    .await;
+            }
+        }
+    })
+    .await;
+    let client = client(&raw.url);
+    create_with(&client).await.unwrap();
+    let lost = create_with(&client).await.unwrap_err();
+    assert_eq!(format!("{lost:?}"), unknown(Unknown::NoResponse));
+    assert_eq!((raw.connections(), bodies.load(Ordering::SeqCst)), (1, 2));
+}
+
+#[tokio::test]
+async fn lists_share_a_connection_and_creates_have_their_own() {
     let raw = Raw::start(|mut peer, _| async move {
         while let Some(request) = peer.request().await {
             let body = if request.starts_with("GET") {

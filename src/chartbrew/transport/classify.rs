@@ -6,13 +6,7 @@ use super::send_state::{SendState, Withheld};
 use crate::chartbrew::{Error, NotSent, Unknown};
 
 /// `NotSent` only where it is proven; everything else may have been read by somebody.
-///
-/// `sending` is known of a request whose body notes when it is begun: without a byte of it, nobody
-/// can have acted on the request.
-pub(super) fn classify(error: &reqwest::Error, sending: Option<&SendState>) -> Error {
-    if caused_by::<Withheld>(error).is_some() {
-        return Error::NotSent(NotSent::Withheld);
-    }
+pub(super) fn classify(error: &reqwest::Error) -> Error {
     if error.is_builder() {
         return Error::NotSent(NotSent::Request);
     }
@@ -31,10 +25,35 @@ pub(super) fn classify(error: &reqwest::Error, sending: Option<&SendState>) -> E
     if caused_by::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) {
         return Error::NotSent(NotSent::Connect);
     }
-    if sending.is_some_and(|sending| !sending.has_begun()) {
-        return Error::NotSent(NotSent::Connect);
-    }
     Error::Unknown(Unknown::NoResponse)
+}
+
+/// Why there is no connection.
+pub(super) fn classify_connect(error: &(dyn StdError + 'static)) -> NotSent {
+    let is_timeout = caused_by::<std::io::Error>(error)
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut);
+    // hyper-util gives failures of name resolution no type of their own.
+    if error.to_string().contains("dns error") {
+        NotSent::Dns
+    } else if caused_by::<rustls::Error>(error).is_some() {
+        NotSent::Tls
+    } else if is_timeout {
+        NotSent::ConnectTimeout
+    } else {
+        NotSent::Connect
+    }
+}
+
+/// What it says of the outcome that there is no response to a request with such a body: without a
+/// byte of it, nobody can have acted on the request.
+pub(super) fn classify_send(error: &hyper::Error, state: &SendState) -> Error {
+    if caused_by::<Withheld>(error).is_some() && state.is_withheld() {
+        return Error::NotSent(NotSent::Withheld);
+    }
+    match state.has_begun() {
+        true => Error::Unknown(Unknown::NoResponse),
+        false => Error::NotSent(NotSent::Connect),
+    }
 }
 
 /// The first cause of a type, also inside `io::Error`, which hides its content from `source`.

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Response;
 use http::{
     HeaderMap,
     header::{CONTENT_TYPE, DATE, RETRY_AFTER},
 };
+use http_body::Body;
+use http_body_util::BodyExt;
 use jiff::Timestamp;
-use reqwest::Response;
 use tokio_util::task::TaskTracker;
 
-use super::classify::classify;
 use crate::chartbrew::{Error, Rejection, Unknown, rejection, types::Unreadable};
 
 /// Largest body of a refusal that is read: an ORM error repeats the request several times over.
@@ -52,15 +53,18 @@ pub struct Dated<T> {
 ///
 /// With `drain`, a response of which not all is wanted is read to its end all the same, by a task
 /// of its own: its connection must not be closed before (see the module's docs).
-pub(super) async fn read(
-    mut response: Response,
+pub(super) async fn read<B>(
+    mut response: Response<B>,
     max_bytes: usize,
     drain: Option<&TaskTracker>,
-) -> Result<Success, Error> {
+) -> Result<Success, Error>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+{
     let head = Head::of(&response);
     let of_a_connection = drain.is_some();
     let result = match head.status {
-        200..=299 => read_body(&mut response, max_bytes)
+        200..=299 => read_body(response.body_mut(), max_bytes)
             .await
             .map(|body| Success {
                 date: head.date,
@@ -71,11 +75,11 @@ pub(super) async fn read(
             Err(Error::Unknown(Unknown::ServerError(head.status)))
         }
         // Alone among the refusals these say nothing before their bodies are read.
-        400 => read_400(&mut response, of_a_connection).await,
-        503 => read_503(&mut response, head.retry_after).await,
+        400 => read_400(response.body_mut(), of_a_connection).await,
+        503 => read_503(response.body_mut(), head.retry_after).await,
         408 | 500.. => Err(Error::Unknown(Unknown::GatewayError(head.status))),
         status => {
-            let body = body_if_soon(&mut response).await;
+            let body = body_if_soon(response.body_mut()).await;
             let rejection = Rejection::read(status, head.retry_after, &body, of_a_connection);
             Err(Error::Rejected(rejection))
         }
@@ -83,13 +87,16 @@ pub(super) async fn read(
     if let Some(tasks) = drain
         && result.is_err()
     {
-        tasks.spawn(async move { while let Ok(Some(_)) = response.chunk().await {} });
+        tasks.spawn(async move { while let Some(Ok(_)) = response.body_mut().frame().await {} });
     }
     result
 }
 
-async fn read_400(response: &mut Response, of_a_connection: bool) -> Result<Success, Error> {
-    let body = read_body(response, MAX_REFUSAL_BYTES).await?;
+async fn read_400<B>(body: &mut B, of_a_connection: bool) -> Result<Success, Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = read_body(body, MAX_REFUSAL_BYTES).await?;
     if rejection::leaves_open(&body) {
         return Err(Error::Unknown(Unknown::StoreLost));
     }
@@ -97,11 +104,11 @@ async fn read_400(response: &mut Response, of_a_connection: bool) -> Result<Succ
     Err(Error::Rejected(rejection))
 }
 
-async fn read_503(
-    response: &mut Response,
-    retry_after: Option<Duration>,
-) -> Result<Success, Error> {
-    let body = body_if_soon(response).await;
+async fn read_503<B>(body: &mut B, retry_after: Option<Duration>) -> Result<Success, Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = body_if_soon(body).await;
     Err(match rejection::says_not_forwarded(&body) {
         true => Error::Rejected(Rejection::NotForwarded(retry_after)),
         false => Error::Unknown(Unknown::GatewayError(503)),
@@ -109,31 +116,37 @@ async fn read_503(
 }
 
 /// A refusal's body, if it comes soon; else nothing.
-async fn body_if_soon(response: &mut Response) -> Bytes {
-    let read = read_body(response, MAX_REFUSAL_BYTES);
+async fn body_if_soon<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Bytes {
+    let read = read_body(body, MAX_REFUSAL_BYTES);
     let body = tokio::time::timeout(REFUSAL_BODY_TIMEOUT, read).await;
     body.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// Reads a body up to a limit; what is beyond it is not kept.
-async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Error> {
-    let announced = response.content_length();
+async fn read_body<B>(body: &mut B, limit: usize) -> Result<Bytes, Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let announced = body.size_hint().exact();
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(Error::Unknown(Unknown::TooLarge));
     }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = next_chunk(response).await? {
-        if body.len() + chunk.len() > limit {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // Of a failure nothing is told: what was read of the response is not all of it.
+        let frame = frame.map_err(|_| Error::Unknown(Unknown::NoResponse))?;
+        let Ok(chunk) = frame.into_data() else {
+            continue;
+        };
+        if read.len() + chunk.len() > limit {
             return Err(Error::Unknown(Unknown::TooLarge));
         }
-        body.extend_from_slice(&chunk);
+        if read.is_empty() && body.is_end_stream() {
+            return Ok(chunk);
+        }
+        read.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
-}
-
-async fn next_chunk(response: &mut Response) -> Result<Option<Bytes>, Error> {
-    let chunk = response.chunk().await;
-    chunk.map_err(|error| classify(&error, None))
+    Ok(read.freeze())
 }
 
 /// Whether Chartbrew itself wrote the response, and not a proxy: it carries what helmet adds to
@@ -178,7 +191,7 @@ fn retry_after(headers: &HeaderMap, now: Option<Timestamp>) -> Option<Duration> 
 // === impl Head ===
 
 impl Head {
-    fn of(response: &Response) -> Self {
+    fn of<B>(response: &Response<B>) -> Self {
         let headers = response.headers();
         let date = http_date(headers, &DATE);
         Self {

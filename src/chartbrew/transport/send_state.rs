@@ -6,10 +6,11 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 
 const WAITING: u8 = 0;
@@ -25,11 +26,19 @@ const WITHHELD: u8 = 2;
 #[derive(Clone, Debug, Default)]
 pub struct SendState(Arc<AtomicU8>);
 
-/// A body that asks its [`SendState`] before its first byte.
+/// A body that asks its [`SendState`] before its first byte, and waits for a [`Go`] if it has one.
 #[derive(Debug)]
 pub(super) struct GuardedBody {
     state: SendState,
+    go: Option<Go>,
     bytes: Option<Bytes>,
+}
+
+/// Whether a body may go out on the connection that it waits on: given or refused, once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Go {
+    decided: SendState,
+    waker: Arc<AtomicWaker>,
 }
 
 /// The request was withheld.
@@ -53,6 +62,10 @@ impl SendState {
         self.become_unless_decided(WITHHELD)
     }
 
+    pub(super) fn is_withheld(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == WITHHELD
+    }
+
     /// Whether the body may be sent, which it then is taken to be.
     fn begin(&self) -> bool {
         self.become_unless_decided(BEGUN)
@@ -65,12 +78,37 @@ impl SendState {
     }
 }
 
+// === impl Go ===
+
+impl Go {
+    pub(super) fn give(&self) {
+        self.decided.begin();
+        self.waker.wake();
+    }
+
+    /// Returns whether that came in time.
+    pub(super) fn refuse(&self) -> bool {
+        let refused = self.decided.withhold();
+        self.waker.wake();
+        refused
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<bool> {
+        self.waker.register(cx.waker());
+        match self.decided.0.load(Ordering::SeqCst) {
+            BEGUN => Poll::Ready(true),
+            WITHHELD => Poll::Ready(false),
+            _ => Poll::Pending,
+        }
+    }
+}
+
 // === impl GuardedBody ===
 
 impl GuardedBody {
-    pub(super) fn new(bytes: Bytes, state: SendState) -> Self {
+    pub(super) fn new(bytes: Bytes, state: SendState, go: Option<Go>) -> Self {
         let bytes = Some(bytes);
-        Self { state, bytes }
+        Self { state, go, bytes }
     }
 }
 
@@ -80,8 +118,14 @@ impl Body for GuardedBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Withheld>>> {
+        if let Some(go) = &self.go {
+            match ready!(go.poll(cx)) {
+                true => self.go = None,
+                false => return Poll::Ready(Some(Err(Withheld))),
+            }
+        }
         let Some(bytes) = self.bytes.take() else {
             return Poll::Ready(None);
         };
@@ -111,14 +155,16 @@ mod tests {
         let body = Bytes::from_static(b"{}");
         let sent = SendState::default();
         assert!(!sent.has_begun());
-        let whole = GuardedBody::new(body.clone(), sent.clone()).collect().await;
+        let whole = GuardedBody::new(body.clone(), sent.clone(), None)
+            .collect()
+            .await;
         assert_eq!(whole.unwrap().to_bytes(), body);
         assert!(sent.has_begun() && !sent.withhold());
 
         let withheld = SendState::default();
         assert!(withheld.withhold() && withheld.withhold());
         assert!(
-            GuardedBody::new(body, withheld.clone())
+            GuardedBody::new(body, withheld.clone(), None)
                 .collect()
                 .await
                 .is_err()

@@ -1,15 +1,14 @@
 //! One rule for every request that may be sent again: attempts, budget, `Retry-After`, circuit.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chartbrew_gateway::{
     app,
     proto::{ConnectionFiles, CreateRequest},
 };
-
 use tonic::Code;
 
-use super::{Fault, Handle, Told, told};
+use super::{Fault, Handle, Told, WINDOW, told};
 use crate::support::{
     gateway::{Gateway, authorized, failure, gateway, minimal, sandbox, trailer, with_id},
     raw::closes_when_idle,
@@ -242,19 +241,31 @@ async fn callers_that_retry_by_themselves_earn_no_retries() {
     assert!(fresh >= 30 + 29, "{fresh}");
 }
 
-/// hyper issue 2136: a request written onto a connection that the server is just closing. Creates
-/// never take a connection that has been idle, so the race cannot be lost.
+/// hyper issue 2136: a request written onto a connection that the server is just closing, although
+/// it announced to keep it. The first response that is lost by that makes the gateway careful for a
+/// minute; none is ever duplicated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_that_closes_idle_connections_at_any_moment_costs_nothing() {
+async fn an_upstream_that_closes_what_it_announced_to_keep_costs_one_outcome_at_most() {
     let sandbox = sandbox().await;
     let fickle = closes_when_idle(sandbox.addr()).await;
-    let gateway = gateway(&fickle.url).start().await;
+    let gateway = gateway(&fickle.url)
+        .with(|settings| settings.delivery.recovery_window = WINDOW)
+        .start()
+        .await;
+    let mut unknown = 0;
     for n in 0..RACES {
-        let response = gateway.create(minimal(&n.to_string())).await;
-        assert!(
-            matches!(told(&response), Told::Created(_)),
-            "{n}: {response:?}"
-        );
+        match told(&gateway.create(minimal(&n.to_string())).await) {
+            Told::Created(_) => {}
+            Told::Unknown => unknown += 1,
+            told @ Told::NotCreated(_) => panic!("{n}: {told:?}"),
+        }
     }
-    assert_eq!(sandbox.rows(1).len(), RACES);
+    assert!(unknown <= 1, "{unknown}");
+    let names: BTreeSet<_> = sandbox
+        .rows(1)
+        .iter()
+        .map(|row| row["name"].to_string())
+        .collect();
+    assert_eq!(names.len(), sandbox.rows(1).len());
+    assert!(names.len() >= RACES - unknown);
 }

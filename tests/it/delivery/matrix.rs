@@ -94,8 +94,8 @@ fn troubles() -> Vec<(&'static str, Trouble)> {
         ("list fails too", fault(Fault::any().status(503).times(2))),
         ("reset after 4 bytes", Trouble::Cut(Cut::Request(4))),
         ("reset after the headers", Trouble::Cut(Cut::Request(230))),
-        ("reset in the response's head", Trouble::Cut(Cut::Dated(10))),
-        ("reset in the response's body", Trouble::Cut(Cut::Dated(400))),
+        ("reset in the response's head", Trouble::Cut(Cut::Response(10))),
+        ("reset in the response's body", Trouble::Cut(Cut::Response(400))),
         ("answer swallowed", Trouble::Cut(Cut::Silence)),
         ("answer in drops", Trouble::Cut(Cut::Drip)),
     ]

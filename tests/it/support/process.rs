@@ -30,7 +30,7 @@ pub(crate) struct Process {
 }
 
 /// A response of the admin port.
-pub(crate) struct Dated {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
@@ -152,7 +152,7 @@ impl Process {
     }
 
     /// Asks the admin port.
-    pub(crate) async fn get(&self, path: &str) -> Dated {
+    pub(crate) async fn get(&self, path: &str) -> HttpResponse {
         ask(self.admin, "GET", path, "", "").await
     }
 
@@ -194,7 +194,7 @@ pub(crate) async fn ask(
     path: &str,
     headers: &str,
     body: &str,
-) -> Dated {
+) -> HttpResponse {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     let host = match headers.contains("host:") {
         true => String::new(),
@@ -209,7 +209,7 @@ pub(crate) async fn ask(
     let mut response = String::new();
     stream.read_to_string(&mut response).await.unwrap();
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    Dated {
+    HttpResponse {
         status: head[9..12].parse().unwrap(),
         head: head.to_ascii_lowercase(),
         body: body.to_owned(),

@@ -76,6 +76,22 @@ impl Peer {
         }
     }
 
+    /// Reads the head of a request, in lower case. `None` at the end of the connection.
+    pub(crate) async fn head(&mut self) -> Option<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.0.read_u8().await.ok()?);
+        }
+        Some(String::from_utf8_lossy(&head).to_ascii_lowercase())
+    }
+
+    /// Reads so many bytes of a body. `None` if the connection ends before.
+    pub(crate) async fn body(&mut self, length: usize) -> Option<Vec<u8>> {
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).await.ok()?;
+        Some(body)
+    }
+
     pub(crate) async fn write(&mut self, text: &str) {
         // The gateway may have hung up, which is its right.
         drop(self.0.write_all(text.as_bytes()).await);
@@ -104,7 +120,7 @@ pub(crate) enum Cut {
     /// After that many bytes of the request, with a reset.
     Request(usize),
     /// After that many bytes of the response, with a reset.
-    Dated(usize),
+    Response(usize),
     /// The request is passed on, the response is swallowed and the connection stays open.
     Silence,
     /// The response is passed on a few bytes at a time.
@@ -151,7 +167,7 @@ async fn pass(
     let forward = tokio::io::copy(&mut from_peer, &mut to_server);
     let back = async {
         match cut {
-            Cut::Dated(bytes) => {
+            Cut::Response(bytes) => {
                 let mut part = vec![0; bytes];
                 from_server.read_exact(&mut part).await?;
                 to_peer.write_all(&part).await
@@ -173,7 +189,7 @@ async fn pass(
         _ = forward => {}
         done = back => {
             done?;
-            if matches!(cut, Cut::Dated(_)) {
+            if matches!(cut, Cut::Response(_)) {
                 Peer(to_peer.reunite(from_peer).map_err(std::io::Error::other)?).reset();
             }
         }
@@ -197,7 +213,10 @@ pub(crate) async fn closes_when_idle(upstream: std::net::SocketAddr) -> Raw {
                 if to_peer.write_all(&part[..n]).await.is_err() {
                     return;
                 }
-                // The sandbox answers in one write: from here on the connection is idle.
+                if part.starts_with(b"HTTP/1.1 100 ") {
+                    continue;
+                }
+                // The sandbox responds in one write: from here on the connection is idle.
                 let pause = std::time::Duration::from_micros(fastrand::u64(0..600));
                 tokio::time::sleep(pause).await;
                 if fastrand::bool() {
