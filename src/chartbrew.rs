@@ -29,6 +29,7 @@ use self::{
     transport::{Call, Transport},
     types::{Connection, ConnectionList, File},
 };
+use crate::tls;
 
 /// The size from which on a file is over the limit of Chartbrew's upload library. It answers such
 /// an upload with 500 in place of 413.
@@ -136,6 +137,7 @@ impl Client {
     /// # Errors
     /// If the TLS roots of the machine cannot be read or the URL cannot be a base.
     pub fn new(settings: &Settings) -> Result<Self, InvalidClient> {
+        tls::install_crypto_provider();
         Ok(Self {
             transport: Transport::new(settings)?,
         })

@@ -27,3 +27,4 @@ pub mod grpc;
 pub mod proto;
 pub mod shutdown;
 pub mod telemetry;
+mod tls;

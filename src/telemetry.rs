@@ -18,7 +18,7 @@ pub mod logs;
 mod metrics;
 mod otlp;
 mod record;
-mod scope;
+mod trace_context;
 mod traces;
 
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub use self::{
     logs::{Format, InvalidFilter, Logs},
     otlp::{Collector, InvalidExporter},
     record::{InFlight, record},
-    scope::{carry, resent},
+    trace_context::{propagate, with_resend_count},
 };
 
 /// Limit of the last export when the process ends.

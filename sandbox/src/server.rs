@@ -29,7 +29,7 @@ use super::{
     control,
     reply::Reply,
     route::Route,
-    state::{App, Busy},
+    state::{App, Busy, SeenAt},
     work::{Ending, Pace, work, work_late},
 };
 
@@ -45,7 +45,7 @@ pub struct Sandbox {
 
 /// What every connection has of the sandbox.
 #[derive(Clone)]
-struct Floor {
+struct ServerContext {
     app: Arc<App>,
     /// The requests that are being worked on.
     works: TaskTracker,
@@ -95,7 +95,7 @@ impl Sandbox {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, app } = self;
         info!(sandbox.addr = %app.addr, "the sandbox serves");
-        let floor = Floor {
+        let context = ServerContext {
             app,
             works: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -107,8 +107,8 @@ impl Sandbox {
                 () = &mut shutdown => break,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        let (floor, busy) = (floor.clone(), Busy::begin(&floor.app));
-                        connections.spawn(floor.connection(stream, busy));
+                        let (context, busy) = (context.clone(), Busy::begin(&context.app));
+                        connections.spawn(context.connection(stream, busy));
                     }
                     Err(error) => {
                         warn!(%error, "no connection could be accepted");
@@ -119,9 +119,9 @@ impl Sandbox {
             }
         }
         connections.shutdown().await;
-        floor.stop.cancel();
-        floor.works.close();
-        floor.works.wait().await;
+        context.stop.cancel();
+        context.works.close();
+        context.works.wait().await;
         info!("the sandbox has stopped");
     }
 }
@@ -137,7 +137,7 @@ const HELMET: [(&str, &str); 3] = [
 /// client has cut it off.
 struct CutOff(Option<Arc<App>>);
 
-impl Floor {
+impl ServerContext {
     /// Serves one connection until either side closes it.
     async fn connection(self, stream: TcpStream, _busy: Busy) {
         if let Err(error) = stream.set_nodelay(true) {
@@ -189,13 +189,13 @@ impl Floor {
             body: request.body.clone(),
             status: None,
         };
-        let place = self.app.change(|m| m.see(seen));
+        let seen_at = self.app.change(|m| m.see(seen));
         if unread {
             cut_off.disarm();
             return Err(Dropped);
         }
 
-        let ending = self.hand_over(request, fault, place).await;
+        let ending = self.hand_over(request, fault, seen_at).await;
         if matches!(ending, Ok(Ending::Silence)) {
             return std::future::pending().await;
         }
@@ -211,7 +211,7 @@ impl Floor {
         &self,
         request: Request,
         fault: Fault,
-        place: super::state::Place,
+        seen_at: SeenAt,
     ) -> oneshot::Receiver<Ending> {
         let (tell, told) = oneshot::channel();
         let (app, busy) = (Arc::clone(&self.app), Busy::begin(&self.app));
@@ -222,7 +222,7 @@ impl Floor {
             if let Ending::Reply(reply, _) = &ending {
                 let status = reply.status.as_u16();
                 debug!(method = %request.method, status, "the sandbox answers");
-                app.change(|m| m.answered(place, status));
+                app.change(|m| m.answered(seen_at, status));
             }
             // Nobody listens if the caller has hung up.
             let _ = tell.send(ending);

@@ -87,7 +87,7 @@ pub(super) struct Busy(Arc<App>);
 
 /// Where a request was written down.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct SeenAt {
     index: usize,
     clearings: usize,
 }
@@ -180,18 +180,18 @@ impl Memory {
     }
 
     /// Writes a request down.
-    pub(super) fn see(&mut self, seen: Seen) -> Place {
+    pub(super) fn see(&mut self, seen: Seen) -> SeenAt {
         self.seen.push(seen);
-        Place {
+        SeenAt {
             index: self.seen.len() - 1,
             clearings: self.clearings,
         }
     }
 
     /// Writes down how a request was answered.
-    pub(super) fn answered(&mut self, place: Place, status: u16) {
-        if place.clearings == self.clearings
-            && let Some(seen) = self.seen.get_mut(place.index)
+    pub(super) fn answered(&mut self, seen_at: SeenAt, status: u16) {
+        if seen_at.clearings == self.clearings
+            && let Some(seen) = self.seen.get_mut(seen_at.index)
         {
             seen.status = Some(status);
         }

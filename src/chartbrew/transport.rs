@@ -102,8 +102,6 @@ pub enum InvalidClient {
 impl Transport {
     pub(super) fn new(settings: &Settings) -> Result<Self, InvalidClient> {
         let base = base_url(&settings.url)?;
-        // Another part of the process may have chosen a provider already: that one serves too.
-        drop(rustls::crypto::ring::default_provider().install_default());
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(AGENT)
@@ -145,7 +143,7 @@ impl Transport {
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Error::NotSent(NotSent::Request))?;
         let (transport, token) = (self.clone(), token.clone());
-        let to_the_end = self.of_connections.spawn(telemetry::carry(async move {
+        let to_the_end = self.of_connections.spawn(telemetry::propagate(async move {
             let _permit = permit;
             transport.measured(&token, call).await
         }));

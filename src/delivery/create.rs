@@ -305,7 +305,7 @@ impl CreateOperation {
                 self.check_time(upload_takes(file)).map_err(Failure::Stop)?;
                 let (client, token) = (shared.client.clone(), self.caller.token.clone());
                 let (file, claim) = (file.clone(), claim.cloned());
-                let upload = shared.operations.spawn(telemetry::carry(async move {
+                let upload = shared.operations.spawn(telemetry::propagate(async move {
                     let uploaded = client.upload(&token, team, id, file).await;
                     // Noted here, since nobody may be left who waits for the upload.
                     if let Some(claim) = claim.filter(|_| is_last && uploaded.is_ok()) {

@@ -40,7 +40,7 @@ const MAX_KEPT: usize = 100_000;
 /// A team and a hash of a body: bodies hold secrets.
 type Body = (i32, u64);
 /// A team and the id of one of its connections.
-type Row = (i32, i32);
+type RowKey = (i32, i32);
 
 /// The table.
 #[derive(Debug, Default)]
@@ -60,8 +60,8 @@ struct State {
 /// The rows assigned lately, and a hash of whom to. Two maps instead of a time for each row.
 #[derive(Debug, Default)]
 struct Recent {
-    newer: HashMap<Row, u64>,
-    older: HashMap<Row, u64>,
+    newer: HashMap<RowKey, u64>,
+    older: HashMap<RowKey, u64>,
     /// When `newer` was begun.
     began: Option<Instant>,
 }
@@ -69,13 +69,13 @@ struct Recent {
 /// The creates with one body whose outcome is open.
 #[derive(Debug, Default)]
 struct Creates {
-    open: HashMap<Key, Create>,
+    open: HashMap<Key, OpenCreate>,
     /// The rows that were assigned while there was such a create.
     assigned: HashMap<i32, Key>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Create {
+struct OpenCreate {
     began: Began,
     /// Its response may still come.
     awaited: bool,
@@ -176,7 +176,7 @@ impl Recent {
         }
     }
 
-    fn owner(&self, row: Row) -> Option<u64> {
+    fn owner(&self, row: RowKey) -> Option<u64> {
         let owner = self.newer.get(&row).or_else(|| self.older.get(&row));
         owner.copied()
     }
@@ -208,7 +208,7 @@ impl Entry {
         let mut state = self.table.state();
         state.prune(Instant::now());
         let creates = state.bodies.entry(self.body).or_default();
-        let create = Create {
+        let create = OpenCreate {
             began,
             awaited,
             until: None,

@@ -76,7 +76,7 @@ impl CreateOperation {
         protocol: impl Future<Output = Result<Found, Error>> + Send + 'static,
     ) -> Result<Found, Error> {
         let waiting = Waiting(&self);
-        let work = telemetry::carry(self.clone().work(permit, protocol));
+        let work = telemetry::propagate(self.clone().work(permit, protocol));
         let work = self.shared.operations.spawn(work);
         let deadline = self.caller.deadline.instant();
         let result = tokio::select! {

@@ -39,7 +39,7 @@ impl Shared {
                     retry_after: open.retry_after,
                 })
             })?;
-            let result = telemetry::resent(made, attempt(made)).await;
+            let result = telemetry::with_resend_count(made, attempt(made)).await;
             match Reached::of(&result) {
                 Reached::Yes => pass.succeeded(),
                 Reached::No => pass.failed(Instant::now()),

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{
     metrics::{self, RequestEnded},
-    scope::{self, Scope},
+    trace_context::{self, TraceContext},
     traces::{inject, tracer},
 };
 
@@ -22,7 +22,7 @@ use super::{
 pub struct Attempt {
     method: &'static str,
     template: &'static str,
-    scope: Scope,
+    trace: TraceContext,
     span: Option<Span>,
     began: Instant,
     status: Option<u16>,
@@ -36,14 +36,14 @@ impl Attempt {
     #[must_use]
     pub fn begin(method: &'static str, template: &'static str, url: &Url) -> Self {
         metrics::request_began(method, template);
-        let scope = scope::current();
-        let span = scope.recording().zip(tracer()).map(|(context, tracer)| {
-            client_span(tracer, context, method, template, url, scope.resends())
+        let trace = trace_context::current();
+        let span = trace.recording().zip(tracer()).map(|(context, tracer)| {
+            client_span(tracer, context, method, template, url, trace.resends())
         });
         Self {
             method,
             template,
-            scope,
+            trace,
             span,
             began: Instant::now(),
             status: None,
@@ -54,12 +54,12 @@ impl Attempt {
     /// The headers that tell Chartbrew of the trace: with this request as the parent if spans are
     /// made, else as they came from the caller.
     pub fn write_to(&self, headers: &mut HeaderMap) {
-        let ours = match (&self.span, self.scope.context()) {
+        let ours = match (&self.span, self.trace.context()) {
             (Some(span), _) => Some(span.span_context().clone()),
             (None, Some(context)) => Some(context.span().span_context().clone()),
             (None, None) => None,
         };
-        for (name, value) in self.scope.headers() {
+        for (name, value) in self.trace.headers() {
             if ours.is_none() || *name == "baggage" {
                 headers.insert(*name, value.clone());
             }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     metrics::{self, CallEnded},
-    scope::{self, Scope},
+    trace_context::{self, TraceContext},
     traces::{extract, tracer},
 };
 
@@ -62,7 +62,7 @@ pub enum Method {
 #[derive(Debug)]
 pub struct Call {
     method: Option<&'static str>,
-    scope: Scope,
+    trace: TraceContext,
     began: Instant,
 }
 
@@ -99,20 +99,20 @@ impl Call {
             Method::Unknown => Some("_OTHER"),
             Method::Standard => None,
         };
-        let scope = method.map_or_else(Scope::default, |method| {
+        let trace = method.map_or_else(TraceContext::default, |method| {
             let context = tracer().map(|tracer| server_span(tracer, method, headers));
-            Scope::new(context, scope::trace_headers(headers))
+            TraceContext::new(context, trace_context::trace_headers(headers))
         });
         Self {
             method,
-            scope,
+            trace,
             began: Instant::now(),
         }
     }
 
     /// Does the call's work as part of it.
     pub fn within<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        scope::enter(self.scope.clone(), work)
+        trace_context::enter(self.trace.clone(), work)
     }
 
     /// The trace it belongs to: its own span where one is kept, else the caller's.
@@ -122,10 +122,10 @@ impl Call {
             trace: span.trace_id().to_string(),
             span: span.span_id().to_string(),
         };
-        match self.scope.context() {
+        match self.trace.context() {
             Some(context) => Some(ids(context.span().span_context())),
             None => {
-                let (_, parent) = self.scope.headers().find(|(n, _)| *n == "traceparent")?;
+                let (_, parent) = self.trace.headers().find(|(n, _)| *n == "traceparent")?;
                 let headers = HeaderMap::from_iter([(
                     HeaderName::from_static("traceparent"),
                     parent.clone(),
@@ -153,7 +153,7 @@ impl Call {
             nothing_sent: ended.attempts == 0,
             seconds: self.began.elapsed().as_secs_f64(),
         });
-        let Some(context) = self.scope.recording() else {
+        let Some(context) = self.trace.recording() else {
             return;
         };
         let span = context.span();

@@ -25,6 +25,7 @@ use opentelemetry_sdk::{
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{labels::Signal, metrics};
+use crate::tls;
 
 /// How long failures are not logged after one was.
 const LOG_INTERVAL: Duration = Duration::from_secs(300);
@@ -65,10 +66,10 @@ pub(super) struct Monitored<E> {
 
 /// The exporter of spans.
 pub(super) fn spans(collector: Collector) -> Result<Monitored<SpanExporter>, InvalidExporter> {
-    install_crypto_provider();
+    tls::install_crypto_provider();
     let builder = SpanExporter::builder();
     let built = match collector.grpc_tls {
-        true => builder.with_tonic().with_tls_config(tls()).build(),
+        true => builder.with_tonic().with_tls_config(authorities()).build(),
         false => builder.build(),
     };
     Monitored::new(Signal::Traces, built)
@@ -76,23 +77,18 @@ pub(super) fn spans(collector: Collector) -> Result<Monitored<SpanExporter>, Inv
 
 /// The exporter of metrics.
 pub(super) fn metrics(collector: Collector) -> Result<Monitored<MetricExporter>, InvalidExporter> {
-    install_crypto_provider();
+    tls::install_crypto_provider();
     let builder = MetricExporter::builder();
     let built = match collector.grpc_tls {
-        true => builder.with_tonic().with_tls_config(tls()).build(),
+        true => builder.with_tonic().with_tls_config(authorities()).build(),
         false => builder.build(),
     };
     Monitored::new(Signal::Metrics, built)
 }
 
 /// Trusts the authorities that the machine trusts.
-fn tls() -> ClientTlsConfig {
+fn authorities() -> ClientTlsConfig {
     ClientTlsConfig::new().with_enabled_roots()
-}
-
-fn install_crypto_provider() {
-    // Another part of the process may have installed one already, which serves too.
-    drop(rustls::crypto::ring::default_provider().install_default());
 }
 
 // === impl Monitored ===

@@ -1,11 +1,11 @@
 //! Records what happens, in the metrics and on the span of the current call.
 
-use super::{event::Event, metrics, scope};
+use super::{event::Event, metrics, trace_context};
 
 /// Counts an event and adds it to the span of the current call.
 pub fn record(event: Event) {
     metrics::count(event);
-    scope::add_event(event);
+    trace_context::add_event(event);
 }
 
 /// A call whose caller waits for it. It is counted from [`InFlight::begin`] until this is dropped.

@@ -20,31 +20,33 @@ use crate::support::gateway::{Gateway, authorized};
 /// How long a lost response is looked for in these tests.
 const WINDOW: Duration = Duration::from_millis(1_500);
 
-/// What a caller was told.
+/// How a call ended for its caller.
 #[derive(Clone, Debug, PartialEq)]
-enum Told {
+enum Outcome {
     Created(i32),
     Unknown,
     /// Any failure that says that nothing was created.
     NotCreated(String),
 }
 
-fn told(response: &Result<Response<CreateResponse>, Status>) -> Told {
+fn outcome(response: &Result<Response<CreateResponse>, Status>) -> Outcome {
     let status = match response {
-        Ok(response) => return Told::Created(response.get_ref().connection.as_ref().unwrap().id),
+        Ok(response) => {
+            return Outcome::Created(response.get_ref().connection.as_ref().unwrap().id);
+        }
         Err(status) => status,
     };
     match status.get_error_details().error_info() {
-        Some(info) if info.reason != "OUTCOME_UNKNOWN" => Told::NotCreated(info.reason.clone()),
-        Some(_) => Told::Unknown,
+        Some(info) if info.reason != "OUTCOME_UNKNOWN" => Outcome::NotCreated(info.reason.clone()),
+        Some(_) => Outcome::Unknown,
         // The caller's own clock was faster than the response.
-        None if status.message() == "Timeout expired" => Told::Unknown,
+        None if status.message() == "Timeout expired" => Outcome::Unknown,
         None => panic!("no reason: {status:?}"),
     }
 }
 
-async fn call(gateway: &Gateway, message: CreateRequest, timeout: Duration) -> Told {
+async fn call(gateway: &Gateway, message: CreateRequest, timeout: Duration) -> Outcome {
     let mut request = authorized(message);
     request.set_timeout(timeout);
-    told(&gateway.client.clone().create(request).await)
+    outcome(&gateway.client.clone().create(request).await)
 }

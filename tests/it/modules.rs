@@ -8,13 +8,13 @@ use std::{
 };
 
 /// Top-level module → the modules that it may use.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("admin", &["telemetry"]),
     (
         "app",
         &["admin", "chartbrew", "delivery", "grpc", "telemetry"],
     ),
-    ("chartbrew", &["telemetry"]),
+    ("chartbrew", &["telemetry", "tls"]),
     // The binary's own module, which uses the library by its name.
     ("cli", &[]),
     (
@@ -30,7 +30,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
         ],
     ),
     ("convert", &["chartbrew::types", "proto"]),
-    ("delivery", &["chartbrew", "telemetry"]),
+    ("delivery", &["chartbrew", "telemetry", "tls"]),
     ("demo", &["admin", "app", "proto"]),
     (
         "grpc",
@@ -38,7 +38,8 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ),
     ("proto", &[]),
     ("shutdown", &[]),
-    ("telemetry", &[]),
+    ("telemetry", &["tls"]),
+    ("tls", &[]),
 ];
 
 /// Crates that a module must not know, so that what it decides does not depend on a protocol that

@@ -8,7 +8,7 @@ use chartbrew_gateway::{
 };
 use tonic::Code;
 
-use super::{Fault, Handle, Told, WINDOW, told};
+use super::{Fault, Handle, Outcome, WINDOW, outcome};
 use crate::support::{
     gateway::{Gateway, authorized, failure, gateway, minimal, sandbox, trailer, with_id},
     raw::closes_when_idle,
@@ -157,15 +157,15 @@ async fn a_replay_reads_the_row_and_says_so() {
     assert_eq!(trailer(first.metadata(), "x-outcome"), None);
     assert_eq!(trailer(again.metadata(), "x-outcome"), Some("replayed"));
     assert_eq!(trailer(again.metadata(), "x-upstream-attempts"), Some("0"));
-    assert_eq!(told(&Ok(first)), told(&Ok(again)));
+    assert_eq!(outcome(&Ok(first)), outcome(&Ok(again)));
     // The same id in another team is another creation.
     let elsewhere = CreateRequest {
         team_id: 2,
         ..request
     };
     assert!(matches!(
-        told(&gateway.create(elsewhere).await),
-        Told::NotCreated(_)
+        outcome(&gateway.create(elsewhere).await),
+        Outcome::NotCreated(_)
     ));
     assert_eq!(sandbox.rows(1).len(), 1);
 }
@@ -181,13 +181,13 @@ async fn a_refused_request_id_may_be_tried_again() {
     let request = with_id("m");
     for _ in 0..2 {
         assert!(matches!(
-            told(&gateway.create(request.clone()).await),
-            Told::NotCreated(_)
+            outcome(&gateway.create(request.clone()).await),
+            Outcome::NotCreated(_)
         ));
     }
     assert!(matches!(
-        told(&gateway.create(request).await),
-        Told::Created(_)
+        outcome(&gateway.create(request).await),
+        Outcome::Created(_)
     ));
     assert_eq!(sandbox.rows(1).len(), 1);
 }
@@ -254,10 +254,10 @@ async fn an_upstream_that_closes_what_it_announced_to_keep_costs_one_outcome_at_
         .await;
     let mut unknown = 0;
     for n in 0..RACES {
-        match told(&gateway.create(minimal(&n.to_string())).await) {
-            Told::Created(_) => {}
-            Told::Unknown => unknown += 1,
-            told @ Told::NotCreated(_) => panic!("{n}: {told:?}"),
+        match outcome(&gateway.create(minimal(&n.to_string())).await) {
+            Outcome::Created(_) => {}
+            Outcome::Unknown => unknown += 1,
+            other @ Outcome::NotCreated(_) => panic!("{n}: {other:?}"),
         }
     }
     assert!(unknown <= 1, "{unknown}");

@@ -6,7 +6,7 @@ use chartbrew_gateway::proto::CreateRequest;
 use tokio::{io::AsyncReadExt, sync::Notify};
 use tonic::Code;
 
-use super::{Fault, Gate, Told, call, told};
+use super::{Fault, Gate, Outcome, call, outcome};
 use crate::support::{
     gateway::{authorized, failure, gateway, minimal, sandbox, trailer, with_id},
     raw::Raw,
@@ -31,10 +31,10 @@ async fn a_create_that_hangs_holds_up_no_other_of_its_name() {
     };
     sandbox.script([Fault::create().silent()]);
     let hanging = call(&gateway, named("wrong"), Duration::from_millis(500)).await;
-    assert_eq!(hanging, Told::Unknown);
+    assert_eq!(hanging, Outcome::Unknown);
     for host in ["right", "also right"] {
-        let told = call(&gateway, named(host), Duration::from_secs(5)).await;
-        assert!(matches!(told, Told::Created(_)), "{told:?}");
+        let outcome = call(&gateway, named(host), Duration::from_secs(5)).await;
+        assert!(matches!(outcome, Outcome::Created(_)), "{outcome:?}");
     }
 }
 
@@ -44,7 +44,7 @@ async fn an_identical_create_is_not_held_up_by_one_that_hangs() {
     let gateway = gateway(&sandbox.url()).start().await;
     sandbox.script([Fault::create().silent()]);
     let hasty = Duration::from_secs(2);
-    assert_eq!(call(&gateway, at("h"), hasty).await, Told::Unknown);
+    assert_eq!(call(&gateway, at("h"), hasty).await, Outcome::Unknown);
     for _ in 0..2 {
         let response = soon(gateway.create(at("h"))).await.unwrap();
         assert_eq!(trailer(response.metadata(), "x-outcome"), None);
@@ -71,7 +71,7 @@ async fn a_create_that_hangs_blinds_no_search_for_another() {
     assert_eq!(trailer(found.metadata(), "x-outcome"), Some("recovered"));
     gate.open();
     let slow = soon(slow).await.unwrap();
-    assert!(matches!(told(&slow), Told::Created(2)), "{slow:?}");
+    assert!(matches!(outcome(&slow), Outcome::Created(2)), "{slow:?}");
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
-//! What goes on when its caller has left, and what the repeat of the call is told.
+//! What goes on when its caller has left, and what the repeat of the call returns.
 
 use std::time::Duration;
 
 use chartbrew_gateway::proto::{ConnectionFiles, CreateRequest};
 use tonic::Code;
 
-use super::{Fault, Gate, Told, call, told};
+use super::{Fault, Gate, Outcome, call, outcome};
 use crate::support::{
     gateway::{Failure, Gateway, authorized, failure, gateway, sandbox, trailer, with_id},
     time::soon,
@@ -73,9 +73,9 @@ async fn a_response_that_comes_when_its_caller_has_left_is_what_the_repeat_is_to
                 assert_eq!(refused.reason, "ACCESS_DENIED", "{case}");
             } else {
                 let response = response.unwrap();
-                let outcome = trailer(response.metadata(), "x-outcome");
-                assert_eq!(outcome, Some("replayed"), "{case}");
-                assert_eq!(told(&Ok(response)), Told::Created(1), "{case}");
+                let origin = trailer(response.metadata(), "x-outcome");
+                assert_eq!(origin, Some("replayed"), "{case}");
+                assert_eq!(outcome(&Ok(response)), Outcome::Created(1), "{case}");
             }
         }
     }
@@ -125,8 +125,11 @@ async fn an_upload_that_goes_on_is_waited_for_and_not_begun_again() {
     for _ in 0..2 {
         let missing = hasty(&gateway, message.clone()).await;
         assert_eq!(missing.reason, "FILES_NOT_UPLOADED");
-        let told = missing.status.message();
-        assert!(told.contains("it waits for the upload under way"), "{told}");
+        let message = missing.status.message();
+        assert!(
+            message.contains("it waits for the upload under way"),
+            "{message}"
+        );
         assert_eq!(uploads(), 1);
     }
     gate.open();
@@ -161,7 +164,7 @@ async fn a_call_that_is_over_sends_nothing_any_more() {
                 // The gateway hears of the end of one call before it hears of another.
                 failure(gateway.create(CreateRequest::default()).await);
             }
-            false => assert_eq!(call(&gateway, message, time).await, Told::Unknown),
+            false => assert_eq!(call(&gateway, message, time).await, Outcome::Unknown),
         }
         gate.open();
         let first = failure(first.await.unwrap());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Fault, Gate, Told, WINDOW, told};
+use super::{Fault, Gate, Outcome, WINDOW, outcome};
 use crate::support::{
     gateway::{authorized, gateway, minimal, sandbox, trailer},
     process::ask,
@@ -39,7 +39,7 @@ async fn a_search_begins_with_the_attempt_that_was_lost() {
     soon(sandbox.answered(1)).await;
     hastened(Duration::from_secs(10), sandbox.seen(2)).await;
     let response = soon(call).await.unwrap();
-    assert_eq!(told(&response), Told::Unknown);
+    assert_eq!(outcome(&response), Outcome::Unknown);
 }
 
 #[tokio::test]

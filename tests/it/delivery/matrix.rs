@@ -5,7 +5,7 @@ use std::{fmt::Write, time::Duration};
 use chartbrew_sandbox::What;
 use futures_util::{StreamExt, future::join_all, stream};
 
-use super::{Fault, Handle, Told, WINDOW, call};
+use super::{Fault, Handle, Outcome, WINDOW, call};
 use crate::support::{
     gateway::{gateway, minimal, sandbox, with_id},
     raw::{Cut, proxy},
@@ -101,8 +101,8 @@ fn troubles() -> Vec<(&'static str, Trouble)> {
     ]
 }
 
-/// Everything that callers were told about one creation, and how many rows there are in the end.
-async fn run(trouble: &Trouble, ask: Ask) -> (Vec<Told>, Handle) {
+/// What every caller of one creation got, and how many rows there are in the end.
+async fn run(trouble: &Trouble, ask: Ask) -> (Vec<Outcome>, Handle) {
     let sandbox = sandbox().await;
     let mut url = sandbox.url();
     match trouble {
@@ -119,7 +119,7 @@ async fn run(trouble: &Trouble, ask: Ask) -> (Vec<Told>, Handle) {
         Ask::Plain => minimal("logical create"),
         Ask::WithId | Ask::WithIdTwice | Ask::WithIdAgain => with_id("logical create"),
     };
-    let told = match ask {
+    let outcomes = match ask {
         Ask::Plain | Ask::WithId => vec![call(&gateway, message, patient).await],
         Ask::WithIdTwice => {
             let calls = [
@@ -138,7 +138,7 @@ async fn run(trouble: &Trouble, ask: Ask) -> (Vec<Told>, Handle) {
     if matches!(trouble, Trouble::Faults(faults) if faults.iter().any(is_late)) {
         soon(sandbox.stored(1)).await;
     }
-    (told, sandbox)
+    (outcomes, sandbox)
 }
 
 fn ids(sandbox: &Handle) -> Vec<i32> {
@@ -146,22 +146,25 @@ fn ids(sandbox: &Handle) -> Vec<i32> {
     sandbox.rows(1).iter().map(id).collect()
 }
 
-fn check(told: &[Told], rows: &[i32]) -> Result<(), String> {
+fn check(outcomes: &[Outcome], rows: &[i32]) -> Result<(), String> {
     if rows.len() > 1 {
         return Err("stored twice".to_owned());
     }
-    for told in told {
-        match told {
-            Told::Created(id) if rows != [*id] => {
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Created(id) if rows != [*id] => {
                 return Err(format!("{id} is not what is stored"));
             }
-            Told::Created(_) | Told::NotCreated(_) | Told::Unknown => {}
+            Outcome::Created(_) | Outcome::NotCreated(_) | Outcome::Unknown => {}
         }
     }
     // Another call with the id may have created it since; nobody else can have.
-    match told.iter().any(|told| matches!(told, Told::Created(_))) {
-        false if !rows.is_empty() && !told.contains(&Told::Unknown) => {
-            Err("told that nothing was created, but it is stored".to_owned())
+    match outcomes
+        .iter()
+        .any(|outcome| matches!(outcome, Outcome::Created(_)))
+    {
+        false if !rows.is_empty() && !outcomes.contains(&Outcome::Unknown) => {
+            Err("a caller was told that nothing was created, but it is stored".to_owned())
         }
         _ => Ok(()),
     }
@@ -175,16 +178,16 @@ async fn no_fault_makes_a_second_row_or_a_false_response() {
         .flat_map(|trouble| ASKS.map(|ask| (trouble, ask)));
     let runs: Vec<_> = stream::iter(cases)
         .map(async |((name, trouble), ask)| {
-            let (told, sandbox) = run(trouble, ask).await;
-            (*name, ask, told, ids(&sandbox))
+            let (outcomes, sandbox) = run(trouble, ask).await;
+            (*name, ask, outcomes, ids(&sandbox))
         })
         .buffered(24)
         .collect()
         .await;
     let mut table = String::new();
     let mut wrong = 0;
-    for (name, ask, told, rows) in &runs {
-        let verdict = match check(told, rows) {
+    for (name, ask, outcomes, rows) in &runs {
+        let verdict = match check(outcomes, rows) {
             Ok(()) => "ok".to_owned(),
             Err(why) => {
                 wrong += 1;
@@ -195,7 +198,7 @@ async fn no_fault_makes_a_second_row_or_a_false_response() {
         let stored = rows.len();
         writeln!(
             table,
-            "{name:28} {ask:12} stored {stored}  told {told:?}  {verdict}"
+            "{name:28} {ask:12} stored {stored}  outcomes {outcomes:?}  {verdict}"
         )
         .unwrap();
     }
@@ -204,6 +207,6 @@ async fn no_fault_makes_a_second_row_or_a_false_response() {
     // The matrix must not be true only because nothing is ever known.
     let created = runs
         .iter()
-        .filter(|(_, _, told, _)| matches!(told.last(), Some(Told::Created(_))));
+        .filter(|(_, _, outcomes, _)| matches!(outcomes.last(), Some(Outcome::Created(_))));
     assert!(created.count() * 2 > runs.len(), "\n{table}");
 }

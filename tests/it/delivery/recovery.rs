@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tonic::Code;
 
-use super::{Fault, Gate, Seen, Told, WINDOW, told};
+use super::{Fault, Gate, Outcome, Seen, WINDOW, outcome};
 use crate::support::{
     gateway::{authorized, failure, gateway, minimal, sandbox, trailer, with_id},
     raw::{Cut, proxy},
@@ -54,7 +54,11 @@ async fn a_row_that_is_not_ours_is_never_taken_for_it() {
         let gateway = gateway.start().await;
         let mut request = minimal("m");
         request.connection.as_mut().unwrap().password = Some("p".to_owned());
-        assert_eq!(told(&gateway.create(request).await), Told::Unknown, "{why}");
+        assert_eq!(
+            outcome(&gateway.create(request).await),
+            Outcome::Unknown,
+            "{why}"
+        );
     }
 }
 
@@ -63,13 +67,16 @@ async fn a_row_handed_to_another_request_is_never_taken() {
     let sandbox = sandbox().await;
     let gateway = gateway(&sandbox.url()).with(|s| s.delivery.recovery_window = WINDOW);
     let gateway = gateway.start().await;
-    let Told::Created(first) = told(&gateway.create(minimal("m")).await) else {
+    let Outcome::Created(first) = outcome(&gateway.create(minimal("m")).await) else {
         panic!()
     };
     sandbox.script([Fault::create().drop_before_storing()]);
-    assert_eq!(told(&gateway.create(minimal("m")).await), Told::Unknown);
+    assert_eq!(
+        outcome(&gateway.create(minimal("m")).await),
+        Outcome::Unknown
+    );
     sandbox.script([Fault::create().drop_after_storing()]);
-    let Told::Created(second) = told(&gateway.create(minimal("m")).await) else {
+    let Outcome::Created(second) = outcome(&gateway.create(minimal("m")).await) else {
         panic!()
     };
     assert_ne!(first, second);
@@ -85,8 +92,8 @@ async fn twins_whose_answers_are_lost_each_get_a_row_of_their_own() {
     let mut ids: Vec<_> = join_all(calls)
         .await
         .iter()
-        .map(|response| match told(response) {
-            Told::Created(id) => id,
+        .map(|response| match outcome(response) {
+            Outcome::Created(id) => id,
             other => panic!("{other:?}"),
         })
         .collect();
@@ -127,7 +134,10 @@ async fn recoveries_of_a_team_share_its_list() {
     };
     let (responses, ()) = tokio::join!(join_all(calls.collect::<Vec<_>>()), all_lost);
     for response in &responses {
-        assert!(matches!(told(response), Told::Created(_)), "{response:?}");
+        assert!(
+            matches!(outcome(response), Outcome::Created(_)),
+            "{response:?}"
+        );
     }
     let seen = sandbox.requests();
     let is_list = |seen: &&Seen| seen.method == "GET" && seen.path.ends_with("/connections");

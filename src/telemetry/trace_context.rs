@@ -2,7 +2,7 @@
 //! trace it belongs to.
 //!
 //! It rides in a task-local, so that no function on the way has a parameter for it. A task of its
-//! own does not inherit it: [`carry`] and [`resent`] take it along.
+//! own does not inherit it: [`propagate`] and [`with_resend_count`] take it along.
 
 use std::{future::Future, sync::Arc};
 
@@ -18,12 +18,12 @@ const MAX_HEADER: usize = 8192;
 const HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 
 tokio::task_local! {
-    static SCOPE: Scope;
+    static CURRENT: TraceContext;
 }
 
 /// What the work at hand carries. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scope {
+pub(super) struct TraceContext {
     carried: Option<Arc<Carried>>,
     resends: u32,
 }
@@ -37,28 +37,28 @@ struct Carried {
 }
 
 /// The same work in a task of its own: it stays part of the call.
-pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    SCOPE.scope(current(), work)
+pub fn propagate<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(current(), work)
 }
 
 /// The same, for a request that was sent so many times before.
-pub fn resent<F: Future>(resends: u32, work: F) -> impl Future<Output = F::Output> {
+pub fn with_resend_count<F: Future>(resends: u32, work: F) -> impl Future<Output = F::Output> {
     let carried = current().carried;
-    SCOPE.scope(Scope { carried, resends }, work)
+    CURRENT.scope(TraceContext { carried, resends }, work)
 }
 
-pub(super) fn current() -> Scope {
-    SCOPE.try_with(Scope::clone).unwrap_or_default()
+pub(super) fn current() -> TraceContext {
+    CURRENT.try_with(TraceContext::clone).unwrap_or_default()
 }
 
-pub(super) fn enter<F: Future>(scope: Scope, work: F) -> impl Future<Output = F::Output> {
-    SCOPE.scope(scope, work)
+pub(super) fn enter<F: Future>(trace: TraceContext, work: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(trace, work)
 }
 
 /// Adds an event to the span of the current call.
 pub(super) fn add_event(event: Event) {
-    let added = SCOPE.try_with(|scope| {
-        if let Some(context) = scope.recording()
+    let added = CURRENT.try_with(|trace| {
+        if let Some(context) = trace.recording()
             && let Some((name, attributes)) = event.on_span()
         {
             context.span().add_event(name, attributes);
@@ -79,9 +79,9 @@ pub(super) fn trace_headers(headers: &HeaderMap) -> Vec<(&'static str, HeaderVal
     HEADERS.into_iter().filter_map(one).collect()
 }
 
-// === impl Scope ===
+// === impl TraceContext ===
 
-impl Scope {
+impl TraceContext {
     pub(super) fn new(context: Option<Context>, headers: Vec<(&'static str, HeaderValue)>) -> Self {
         let nothing = context.is_none() && headers.is_empty();
         Self {
@@ -132,8 +132,10 @@ mod tests {
     #[tokio::test]
     async fn a_task_of_its_own_takes_it_along() {
         let headers = vec![("baggage", HeaderValue::from_static("k=v"))];
-        let seen = enter(Scope::new(None, headers), async {
-            tokio::spawn(resent(2, async { current() })).await.unwrap()
+        let seen = enter(TraceContext::new(None, headers), async {
+            tokio::spawn(with_resend_count(2, async { current() }))
+                .await
+                .unwrap()
         });
         let seen = seen.await;
         assert_eq!((seen.resends(), seen.headers().count()), (2, 1));
