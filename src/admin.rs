@@ -1,9 +1,9 @@
-//! The port of those who run the gateway: is it alive, is it ready, how is it doing.
+//! The HTTP port for operators: liveness, readiness, metrics and the filter of the log.
 //!
 //! | request | response |
 //! |---|---|
-//! | `GET /livez` | 200 as long as the process answers at all |
-//! | `GET /readyz` | 200, or 503 if no calls should be sent here; with all that is wrong, a line each |
+//! | `GET /livez` | 200 while the process runs |
+//! | `GET /readyz` | 200, or 503 if no calls should be sent here; one line for each problem |
 //! | `GET /metrics` | all metrics in Prometheus' text format |
 //! | `GET /version` | name and version, as JSON |
 //! | `GET /log` | the log's filter |
@@ -39,7 +39,7 @@ use crate::telemetry::{self, logs};
 
 /// Connections at once. A scraper or a probe needs one.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a connection may take to send the head of a request, so that none is held for nothing.
+/// How long a connection may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest filter of the log, in bytes.
 const MAX_FILTER: usize = 4096;
@@ -235,8 +235,8 @@ async fn set_log(
         let refusal = "only from this machine, unless GATEWAY_ADMIN_REMOTE_LOG is true\n";
         return (StatusCode::FORBIDDEN, refusal).into_response();
     }
-    // Not before: who may not change anything must not hold a connection with a body that never
-    // comes.
+    // Not before: a client without the right to change the filter must not hold a connection with a
+    // body that never comes.
     let body = axum::body::to_bytes(request.into_body(), MAX_FILTER);
     let body = match timeout(HEAD_TIMEOUT, body).await {
         Ok(Ok(body)) => body,

@@ -19,11 +19,11 @@ use crate::{
 pub struct Settings {
     /// Where callers connect.
     pub listen: SocketAddr,
-    /// The port of those who run it.
+    /// The admin port.
     pub admin: admin::Settings,
-    /// The edge.
+    /// The gRPC server.
     pub grpc: grpc::Settings,
-    /// The rules.
+    /// The rules of delivery.
     pub delivery: delivery::Settings,
     /// The client for Chartbrew.
     pub chartbrew: chartbrew::Settings,
@@ -126,7 +126,7 @@ impl App {
         self.server.addr()
     }
 
-    /// Where those who run it ask how it is doing.
+    /// The address of the admin port.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Admin::addr)
@@ -141,12 +141,12 @@ impl App {
             delivery,
             health,
         } = self;
-        // The admin port is there until all the rest is done.
+        // The admin port is served until everything else has ended.
         let admin = admin.map(|admin| tokio::spawn(admin.run(std::future::pending())));
         let circuit = tokio::spawn(report_circuit(delivery.clone(), health.clone()));
         let store = tokio::spawn(report_store(delivery.clone(), health));
         let (until, calls_finished) = server.run(shutdown).await;
-        // Work whose callers are gone.
+        // Operations whose callers have left.
         let work_finished = delivery.drain(until).await;
         circuit.abort();
         store.abort();

@@ -1,9 +1,9 @@
 //! Chartbrew's REST API as typed calls: one method an endpoint.
 //!
-//! The last module before the network. `delivery` calls it once an attempt and decides, by what an
-//! [`Error`] says is *known about the outcome*, whether another attempt is safe. Nothing in here
-//! retries, follows a redirect or logs what upstream said, and a request whose path names a
-//! connection is carried to its end, also when its caller stops waiting.
+//! `delivery` calls it once for each attempt. An [`Error`] says what is *known about the outcome*;
+//! from that `delivery` decides whether another attempt is safe. This module never retries, follows
+//! no redirect, and logs nothing that upstream sent. A request whose path names a connection always
+//! runs to its end, even if its caller stops waiting.
 //!
 //! The facts it relies on (responses, limits, the keep-alive race) were measured against
 //! Chartbrew 5.3.0; the crate `chartbrew-sandbox` replays them.
@@ -69,7 +69,7 @@ pub struct Token {
     header: HeaderValue,
 }
 
-/// A token that cannot stand in a header. Says nothing of its content.
+/// A token that is not valid in a header. The message does not contain the token.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("a token must be visible ASCII characters, without spaces")]
 pub struct InvalidToken(());
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_settings_stand() {
+    fn the_default_settings_are_valid() {
         let settings = Settings::default();
         assert_eq!(settings.url.as_str(), "https://api.chartbrew.com/");
         assert!(settings.idle_timeout < Duration::from_secs(5));

@@ -59,7 +59,7 @@ impl Cli {
             #[cfg(feature = "demo")]
             Command::Demo(args) => {
                 let mut config = Config::read(&args)?;
-                // A person is looking at what the demo prints; calls need no lines beside it.
+                // A person reads what the demo prints: no lines of the log between it.
                 if config.logs.filter == telemetry::Logs::default().filter {
                     config.logs.filter = "warn".to_owned();
                 }
@@ -95,7 +95,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let ended = signals
         .run(|stopped| app.run(async { stopped.await.unwrap_or_default() }))
         .await;
-    // A second signal means at once.
+    // A second signal stops the process immediately.
     if ended.is_some() {
         telemetry.flush().await;
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`create`]: request → [`types::Create`], or [`Violations`]: all that is wrong with it, at once,
 //!   in the contract's terms. Chartbrew itself accepts nearly anything and stores it, so wrong
-//!   input is caught here or nowhere. What Chartbrew neither refuses nor spoils is let through.
+//!   input must be found here. What Chartbrew accepts and stores unchanged is allowed.
 //! - [`connection`]: a row → the contract's `Connection`, with nothing lost on the way.
 //! - [`proto_field`]: the contract's name of a REST field, for naming what Chartbrew refused.
 //!

@@ -1,9 +1,9 @@
 //! Delivers an operation to Chartbrew: what may be repeated, what must not be, and what its caller
 //! gets.
 //!
-//! Stands between the edge, which knows gRPC, and the client, which knows REST; it knows neither.
-//! [`effect`] has the table of what may be repeated, [`repeat`] the loop, [`create`] the protocol of
-//! a create, [`recovery`] the search for a row whose response was lost.
+//! It is between `grpc` and `chartbrew`, and knows neither gRPC nor REST. [`effect`] has the table
+//! of what may be repeated, [`repeat`] the loop, [`create`] the protocol of a create, [`recovery`]
+//! the search for a row whose response was lost.
 //!
 //! An operation runs in a task of its own. Its caller waits for it until its deadline, and gets
 //! what is known then; the operation goes on where its outcome is still of use.
@@ -56,7 +56,7 @@ use crate::{
     telemetry::{CircuitState, InFlight},
 };
 
-/// The rules' numbers.
+/// The settings of delivery.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How often a request is sent at most, including the first time.
@@ -99,17 +99,18 @@ impl Default for Settings {
     }
 }
 
-/// Who asks, and until when.
+/// The caller of an operation, and its deadline.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// The token that the request is sent with.
     pub token: Token,
     /// When the response is due.
     pub deadline: Deadline,
-    /// The caller, or a mesh before it, is trying again already: its call earns no retries.
+    /// The caller, or a mesh before it, retries by itself: its call adds nothing to the retry
+    /// budget.
     pub is_retry: bool,
-    /// Counts how often the request is sent, as it happens: who stops to wait
-    /// can still tell.
+    /// How often the request was sent. It is counted at once, so that it is known
+    /// also to a caller that stops waiting.
     pub attempts: Arc<AtomicU32>,
 }
 
@@ -153,16 +154,16 @@ struct Shared {
     lists: Lists,
     abandoned: Abandoned,
     operations: TaskTracker,
-    /// The gateway is stopping: what nobody can ask for ends.
+    /// The gateway is stopping: operations whose outcome nobody can ask for end.
     stopping: CancellationToken,
-    /// The grace period is over: every caller gets its status, and what can end does.
+    /// The grace period is over: every caller gets a status, and every operation ends that can.
     grace_over: CancellationToken,
 }
 
 // === impl Delivery ===
 
 impl Delivery {
-    /// Puts the rules to work on a client.
+    /// Applies the rules to a client.
     #[must_use]
     pub fn new(settings: Settings, client: Client, upstream: String, store: Store) -> Self {
         const BUDGET_WINDOW: Duration = Duration::from_secs(10);
@@ -213,7 +214,7 @@ impl Delivery {
         }
     }
 
-    /// Where the circuit to Chartbrew stands, as it changes.
+    /// The state of the circuit to Chartbrew, as it changes.
     #[must_use]
     pub fn watch_circuit(&self) -> tokio::sync::watch::Receiver<CircuitState> {
         self.shared.breaker.watch()
@@ -243,9 +244,9 @@ impl Delivery {
     }
 
     /// Waits for the work that goes on after its callers are gone, so that its outcome is kept.
-    /// Operations without a request id that outlives the process end: nobody can ask for theirs. What must not be cut off is
-    /// waited for also when the time is over. Stop the server first. Returns whether all work has
-    /// ended in time.
+    /// Operations without a request id that outlives the process end: nobody can ask for theirs.
+    /// What must not be cut off is waited for also when the time is over. Stop the server first.
+    /// Returns whether all work has ended in time.
     pub async fn drain(&self, until: Instant) -> bool {
         let Shared {
             operations,

@@ -1,5 +1,5 @@
-//! The edge: gRPC in, gRPC out. Five steps a call, each in a module of its own: metadata → convert
-//! → delivery → convert → status.
+//! The gRPC server and its handlers. Five steps a call, each in a module of its own: metadata →
+//! convert → delivery → convert → status.
 
 mod call;
 mod call_record;

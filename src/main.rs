@@ -1,4 +1,4 @@
-//! The `chartbrew-gateway` binary: read the settings, start to log, run, say how it ended.
+//! The `chartbrew-gateway` binary: read the settings, start to log, run, return the exit code.
 
 mod cli;
 

@@ -1,7 +1,7 @@
 //! The generated contract: messages, client and server of `chartbrew.connection.v1`, and its
 //! descriptors for the reflection service.
 //!
-//! A leaf that every room may use. The messages that hold secrets get a `Debug` of their own
+//! Every module may use it. The messages that hold secrets get a `Debug` of their own
 //! here, since prost's would print them: it names the message and shows nothing of its content.
 
 #[allow(

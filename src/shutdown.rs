@@ -1,4 +1,4 @@
-//! When to stop: SIGINT or SIGTERM. A second one means at once.
+//! Signals that stop the process: SIGINT or SIGTERM. A second one stops it immediately.
 
 use std::{future::Future, io};
 

@@ -149,7 +149,7 @@ fn find(app: &App, access: &Access<'_>, id: &str) -> Result<Row, Reply> {
 }
 
 fn update(app: &App, row: &Row, sent: Option<Values>) -> Result<Reply, Reply> {
-    // The server trips over a body that it has not read.
+    // The real server fails on a body that it has not read.
     let mut sent = sent
         .ok_or_else(|| Reply::page(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))?;
     sent.insert("team_id".to_owned(), row.team.into());
@@ -162,7 +162,7 @@ fn update(app: &App, row: &Row, sent: Option<Values>) -> Result<Reply, Reply> {
     Ok(store(app, row, &values))
 }
 
-/// Stores values in a row and responses with the row.
+/// Stores values in a row and returns the row as the response.
 fn store(app: &App, row: &Row, values: &Values) -> Reply {
     let stored = app.change(|m| {
         let row = m.row_mut(row.team, row.id)?;

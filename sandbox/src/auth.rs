@@ -1,4 +1,4 @@
-//! Who calls, and what they may do in the team that the path names.
+//! Checks who calls, and what they may do in the team that the path names.
 
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ const PERMITTED: [&str; 6] = ["id", "name", "type", "subType", "createdAt", "upd
 /// Reads the token, then the team, then the right to make this call.
 ///
 /// # Errors
-/// The server's response to whoever may not make it.
+/// The server's response to a caller that may not make it.
 pub(super) fn admit<'a>(
     settings: &'a Settings,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! `/_sandbox/…`: the sandbox scripted and looked into over HTTP.
+//! `/_sandbox/…`: sets faults and reads the state of the sandbox over HTTP.
 
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};

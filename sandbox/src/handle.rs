@@ -1,4 +1,5 @@
-//! What a test holds of a running sandbox: its address, its rows, its requests, its faults.
+//! The handle by which a test controls a running sandbox: its address, its rows, its requests, its
+//! faults.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -82,8 +83,8 @@ impl Handle {
         self.app.change(Memory::reset);
     }
 
-    /// How often a client has cut off a request whose path names a connection. Each would have ended
-    /// the real Chartbrew's process.
+    /// How often a client has cut off a request whose path names a connection. Each would have
+    /// ended the real Chartbrew's process.
     #[must_use]
     pub fn cut_off(&self) -> usize {
         self.app.read(|m| m.cut_off)

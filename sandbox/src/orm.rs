@@ -1,5 +1,5 @@
 //! What the ORM and the database refuse, in the form in which it reaches the caller: with the SQL,
-//! the bound parameters and the row, secrets included. That is what a client has to keep to itself.
+//! the bound parameters and the row, secrets included. A client must not pass these on.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

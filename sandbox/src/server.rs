@@ -43,7 +43,7 @@ pub struct Sandbox {
     app: Arc<App>,
 }
 
-/// What every connection has of the sandbox.
+/// What every connection needs of the sandbox.
 #[derive(Clone)]
 struct ServerContext {
     app: Arc<App>,
@@ -53,7 +53,7 @@ struct ServerContext {
     stop: CancellationToken,
 }
 
-/// The connection is to be closed without a word.
+/// The connection is to be closed without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("closed on purpose")]
 struct Dropped;

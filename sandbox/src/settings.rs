@@ -1,4 +1,4 @@
-//! What a sandbox is told when it starts: where it listens, who may call, what it can reach.
+//! The settings of a sandbox: where it listens, who may call, what it can reach.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +20,10 @@ pub struct Settings {
     /// Announced in whole seconds in every response's `Keep-Alive`.
     pub keep_alive: Duration,
     /// Who may call; default the owner of team 1 ([`TOKEN`]) and a deleted user
-    /// ([`TOKEN_OF_A_DELETED_USER`]). Every other token is responded to 401.
+    /// ([`TOKEN_OF_A_DELETED_USER`]). Every other token gets 401.
     pub users: Vec<User>,
     /// Types or subTypes that the server has switched off; default none. Creating or testing one
-    /// is responded to 400 `SOURCE_DISABLED`, creating only where the server prepares the type itself.
+    /// gets 400 `SOURCE_DISABLED`, creating only where the server prepares the type itself.
     pub disabled_sources: Vec<String>,
     /// Database hosts that can be reached, with their schema; default none. A create of an SQL or
     /// ClickHouse type with such a host stores and returns the schema, and its test succeeds.

@@ -58,7 +58,7 @@ impl Source {
         })
     }
 
-    /// The response to whoever wants a source that is switched off.
+    /// The response to a request for a source that is switched off.
     pub(super) fn refuse_if_disabled(self, settings: &Settings) -> Result<(), Reply> {
         let off = |id: &&str| settings.disabled_sources.iter().any(|off| off == id);
         if ![self.id, self.kind].iter().any(off) {

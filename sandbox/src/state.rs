@@ -1,4 +1,4 @@
-//! What a sandbox remembers, and who is told when it changes.
+//! The state of a sandbox, and waiting for changes of it.
 
 use std::{
     collections::VecDeque,
@@ -29,7 +29,7 @@ pub struct Seen {
     pub headers: HeaderMap,
     /// Its body; empty if the connection was closed before it was read.
     pub body: Bytes,
-    /// The status it was responded with, whether or not the caller was still there to read it;
+    /// The status of its response, whether or not the caller was still there to read it;
     /// `None` while it is held, or if it was never answered.
     pub status: Option<u16>,
 }
@@ -85,7 +85,7 @@ pub(super) struct Memory {
 /// A connection that is open, or a request that is being worked on, until it is dropped.
 pub(super) struct Busy(Arc<App>);
 
-/// Where a request was written down.
+/// Where a request was recorded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeenAt {
     index: usize,
@@ -109,7 +109,7 @@ impl App {
         read(&self.lock())
     }
 
-    /// Changes what is remembered, and tells those who wait.
+    /// Changes what is remembered, and notifies those who wait.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> T {
         let changed = change(&mut self.lock());
         self.changed.send_replace(());

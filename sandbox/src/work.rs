@@ -33,7 +33,7 @@ pub(super) enum Pace {
 /// Does the work of a request that was answered before.
 pub(super) async fn work_late(app: &App, request: &Request, fault: &Fault) {
     fault.after_storing().await;
-    // Nobody is told.
+    // The client has its response already.
     drop(api::call(app, request).await);
 }
 

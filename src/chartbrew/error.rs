@@ -4,8 +4,8 @@
 //!
 //! | variant | known | another attempt |
 //! |---|---|---|
-//! | [`Error::NotSent`] | nothing was read by anyone | safe, if a retry can help |
-//! | [`Error::Rejected`] | Chartbrew answered that it did not do it | safe for some rejections |
+//! | [`Error::NotSent`] | no server has read any of it | safe, if a retry can help |
+//! | [`Error::Rejected`] | the response says that it was not done | safe for some rejections |
 //! | [`Error::Unknown`] | it may have been done, now or later | only for calls that may be repeated |
 //!
 //! No variant holds a byte that upstream sent: a response's body carries SQL, rows and secrets.
@@ -20,7 +20,7 @@ pub enum Error {
     /// No byte of the request can have been read.
     #[error("not sent: {0}")]
     NotSent(NotSent),
-    /// Chartbrew, or what stands before it, answered that it did not do it.
+    /// Chartbrew, or a proxy before it, responded that it did not do it.
     #[error("rejected: {0}")]
     Rejected(Rejection),
     /// The request was written, in part or whole, and what became of it is not known.
@@ -37,7 +37,7 @@ pub enum NotSent {
     Connect,
     /// No connection within the connect timeout.
     ConnectTimeout,
-    /// TLS could not be agreed on. No retry mends a certificate that does not verify.
+    /// TLS could not be agreed on. A retry does not help if a certificate does not verify.
     Tls,
     /// The request could not be built: a fault of the settings or of the gateway.
     Request,
@@ -55,8 +55,8 @@ pub enum Unknown {
     /// The server responded with success, whole and with JSON, but not with the JSON expected: it
     /// did something.
     Unreadable,
-    /// The server responded with success, whole, but not with JSON: a login page, say. It is no
-    /// Chartbrew, or somebody stands before it.
+    /// The server responded with success, whole, but not with JSON: a login page, say. It is not
+    /// Chartbrew, or a proxy before it responded.
     NotJson,
     /// The response is larger than what is read. It said success.
     TooLarge,
@@ -65,8 +65,8 @@ pub enum Unknown {
     StoreLost,
     /// Chartbrew itself failed and is done with the request: 500, 501 or 505 with its own marks.
     ServerError(u16),
-    /// A proxy responded, or something without the headers that Chartbrew sends. The request may never have
-    /// arrived, may be done, or may still be worked on: 408 and 5xx.
+    /// A proxy responded, or something without the headers that Chartbrew sends. The request may
+    /// never have arrived, may be done, or may still be worked on: 408 and 5xx.
     GatewayError(u16),
 }
 
@@ -111,7 +111,8 @@ impl Unknown {
 }
 
 impl Unknown {
-    /// Whether Chartbrew never responds so: with a page in place of JSON, or "not implemented".
+    /// Whether Chartbrew itself never sends such a response: a page in place of JSON, or "not
+    /// implemented".
     #[must_use]
     pub fn is_not_chartbrew(self) -> bool {
         matches!(self, Self::NotJson | Self::GatewayError(501 | 505))
@@ -171,7 +172,7 @@ impl Error {
         }
     }
 
-    /// The HTTP status that was answered, if one was.
+    /// The HTTP status of the response, if there was one.
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {

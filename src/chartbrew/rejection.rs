@@ -1,4 +1,5 @@
-//! Refusals by Chartbrew, or by a proxy before it: a status and a body, read into values of our own.
+//! Refusals by Chartbrew, or by a proxy before it: a status and a body, read into values of our
+//! own.
 
 mod body;
 mod database;
@@ -78,28 +79,26 @@ impl Rejection {
     /// Whether nothing was done now and the same request may be accepted later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        match self {
-            Self::StoreUnavailable | Self::RateLimited(_) | Self::NotForwarded(_) => true,
-            Self::TokenRejected
-            | Self::AccessDenied
-            | Self::ConnectionNotFound
-            | Self::AlreadyExists
-            | Self::TooLarge
-            | Self::Fields(_)
-            | Self::Unexplained(_)
-            | Self::SourceDisabled
-            | Self::HostNotAllowed
-            | Self::NotTheApi(_) => false,
-        }
+        self.retry().is_some()
     }
 
     /// The wait that the server asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
+        self.retry()?
+    }
+
+    /// How long to wait before the same request may be accepted: `Some(None)` if the server does
+    /// not say how long, `None` if it never will be.
+    #[expect(
+        clippy::option_option,
+        reason = "two questions with one table of answers"
+    )]
+    fn retry(&self) -> Option<Option<Duration>> {
         match self {
-            Self::RateLimited(wait) | Self::NotForwarded(wait) => *wait,
-            Self::StoreUnavailable
-            | Self::TokenRejected
+            Self::StoreUnavailable => Some(None),
+            Self::RateLimited(wait) | Self::NotForwarded(wait) => Some(*wait),
+            Self::TokenRejected
             | Self::AccessDenied
             | Self::ConnectionNotFound
             | Self::AlreadyExists

@@ -41,7 +41,7 @@ fn read(setting: &Setting, args: &Args, config: &mut Config) -> Result<(), Strin
     }
 }
 
-/// Whoever reaches a gateway with a token of its own acts with that token.
+/// Every caller of a gateway with a token of its own acts with that token.
 fn check_own_token(config: &Config, problems: &mut Problems) {
     if config.app.grpc.own_token.is_some() && !config.app.listen.ip().is_loopback() {
         problems.add(

@@ -17,7 +17,7 @@ const MAX_PERMITS: usize = tokio::sync::Semaphore::MAX_PERMITS;
 /// Above it tower's retry budget panics.
 const MAX_RETRIES: usize = i32::MAX as usize - 1;
 
-/// More than any machine has cores: a start with more threads would not come to its end.
+/// More than any machine has cores: with far more threads the process does not start.
 const MAX_THREADS: usize = 4096;
 
 /// The settings in the order of the help. `check` and the README have the same order.

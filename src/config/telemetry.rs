@@ -1,7 +1,7 @@
 //! OpenTelemetry's own variables (`OTEL_*`).
 //!
 //! The SDK reads them by itself, so they have no flags. Read here too are those
-//! that it does not know, those whose wrong values it would ignore without a word, and endpoints:
+//! that it does not know, those whose wrong values it would ignore silently, and endpoints:
 //! without one nothing is exported, while the SDK would try this machine.
 
 use std::env;

@@ -19,8 +19,8 @@ use crate::{
 /// Above this JavaScript, and so Chartbrew, no longer tells whole numbers apart: 2^53 − 1.
 const MAX_SAFE_INTEGER: u64 = 9_007_199_254_740_991;
 
-/// Collects violations while a request is mapped. A function that finds one gives back whatever
-/// lets the mapping go on.
+/// Collects violations while a request is mapped. A function that finds one returns any
+/// value with which the mapping can continue.
 pub(super) struct Check<'a> {
     pub(super) limits: &'a Limits,
     pub(super) violations: Violations,
@@ -118,7 +118,7 @@ pub(super) fn project_ids(
     ids: Vec<String>,
 ) -> Option<Vec<ProjectId>> {
     let empty = ids.iter().enumerate().filter(|(_, id)| id.is_empty());
-    // More than one response holds need not be found.
+    // More ids than a response can contain: the rest need not be checked.
     for (index, _) in empty.take(Violations::MAX) {
         check.invalid(&format!("{path}[{index}]"), "must not be empty");
     }

@@ -25,7 +25,7 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 /// Why a `Value` cannot be sent as JSON, and where in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// The way to the place, from the inside out.
+    /// The path to the faulty value, from the inside out.
     steps: Vec<Step>,
     /// What to change.
     pub(super) description: String,

@@ -1,4 +1,4 @@
-//! Promises of the mapping, each with the cases that hold it.
+//! Tests of the mapping, in both directions.
 
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};

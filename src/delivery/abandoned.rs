@@ -1,7 +1,7 @@
-//! Bounds the work that goes on for callers who are gone.
+//! Limits the number of operations that continue after their callers have left.
 //!
-//! Such work holds a connection to Chartbrew that waits for a response. Its number has a limit of
-//! its own: a caller who is there must not be refused for one who is not.
+//! Each of them keeps a connection to Chartbrew open. They have a limit of their own, so that they
+//! do not use up the limit of calls in progress.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// The operations whose callers are gone, oldest first.
+/// The operations whose callers have left, oldest first.
 #[derive(Debug)]
 pub(super) struct Abandoned {
     limit: usize,
@@ -34,7 +34,7 @@ impl Abandoned {
         }
     }
 
-    /// Counts an operation. If there are too many, the oldest must give up.
+    /// Adds an operation. If there are too many, the oldest one is told to end.
     pub(super) fn enter(&self) -> Member<'_> {
         let given_up = CancellationToken::new();
         let mut operations = self.operations();
@@ -69,7 +69,7 @@ impl Member<'_> {
 
 impl Drop for Member<'_> {
     fn drop(&mut self) {
-        // A token is equal to nothing; the one that is cancelled here is this one.
+        // Tokens cannot be compared: the one that is cancelled now is this one.
         self.given_up.cancel();
         self.all.operations().retain(|known| !known.is_cancelled());
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Exponential backoff with full jitter: the wait before attempt *n* + 1 is drawn evenly from
-/// zero to `base` × 2ⁿ⁻¹, at most `cap`. (Full jitter spreads a herd of callers best; see "Exponential Backoff And
+/// zero to `base` × 2ⁿ⁻¹, at most `cap`. (Why full jitter: "Exponential Backoff And
 /// Jitter" in the AWS Architecture Blog.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {

@@ -1,9 +1,10 @@
-//! The circuit breaker: when Chartbrew cannot be reached, stop knocking at its door.
+//! The circuit breaker: while Chartbrew cannot be reached, calls fail without an attempt.
 //!
 //! `Closed` lets every call through. So many failures to reach the server in a row make it
 //! `Open`: calls fail at once. After a while it lets one call through as a probe (`Probing`): if
 //! that reaches the server the circuit closes, else it opens for as long again. Only "could not
-//! connect" and "not now" (503) count as failures: a server that responses anything else is there.
+//! connect" and "not now" (503) count as failures: any other response shows that the server is
+//! there.
 
 use std::{fmt, sync::Mutex, time::Duration};
 
@@ -51,8 +52,8 @@ enum State {
     Probing { since: Instant },
 }
 
-/// Leave to make one attempt. Tell it how the attempt ended; dropped without, nothing is known
-/// and a probe makes room for the next one.
+/// The permission to make one attempt. Report to it how the attempt ended. If it is dropped without
+/// a report, the result is not known, and after a probe the next one may start.
 #[must_use]
 pub(super) struct Pass<'a> {
     breaker: &'a Breaker,
@@ -74,13 +75,13 @@ impl Breaker {
         }
     }
 
-    /// Where the circuit stands, as it changes.
+    /// The state of the circuit, as it changes.
     #[must_use]
     pub(super) fn watch(&self) -> watch::Receiver<CircuitState> {
         self.circuit.subscribe()
     }
 
-    /// Asks for leave to make an attempt.
+    /// Asks for the permission to make an attempt.
     ///
     /// # Errors
     /// [`CircuitOpen`] while the circuit is open, or a probe is under way.
@@ -124,7 +125,7 @@ impl Breaker {
                 }
             }
             State::Probing { .. } if probe => self.enter(&mut state, State::Open { until }),
-            // A straggler from before the circuit opened says nothing new.
+            // An attempt from before the circuit opened says nothing new.
             State::Open { .. } | State::Probing { .. } => {}
         }
     }
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_straggler_does_not_settle_a_probe() {
+    async fn a_late_result_does_not_decide_a_probe() {
         let now = Instant::now();
         let breaker = Breaker::new(SETTINGS);
         let straggler = breaker.pass(now).unwrap();

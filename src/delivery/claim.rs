@@ -1,7 +1,7 @@
 //! A claim on a request id, as an operation holds it.
 //!
-//! All tasks that work for the id share the claim, and it ends with the last of them: a request that
-//! goes on when its caller has left keeps others from beginning a second one.
+//! All tasks of the operation share the claim, and it ends with the last of them. So a request that
+//! continues after its caller has left prevents a second one with the same id.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use super::{
     request_id::{Holder, Key, Lease, StoreError},
 };
 
-/// How long it is tried to note what the store does not take.
+/// How long an outcome is written again if the store does not take it.
 const NOTE_FOR: Duration = Duration::from_secs(300);
 /// The pause between two tries.
 const NOTE_PAUSE: Duration = Duration::from_millis(500);
@@ -31,7 +31,7 @@ pub(super) struct Claim {
     holder: Holder,
     /// Nothing was created: the claim is forgotten, not given up.
     is_released: AtomicBool,
-    /// Others take the claim for a dead holder's if it is not renewed.
+    /// Renews the claim; without that, another call may take it over.
     _lease: Lease,
 }
 
@@ -63,7 +63,7 @@ impl Claim {
         self.shared.store.sending(&self.key, self.holder).await
     }
 
-    /// Keeps the outcome. `is_complete`: no file is left to be uploaded.
+    /// Stores the outcome. `is_complete`: no file is left to be uploaded.
     pub(super) async fn created(self: &Arc<Self>, id: i32, is_complete: bool) {
         self.note(Learned::Created { id, is_complete }).await;
     }
@@ -113,14 +113,14 @@ impl Drop for Claim {
         if self.is_released.load(Ordering::SeqCst) {
             return;
         }
-        // Without a runtime the process is ending, and what is held lapses or ends with it.
+        // Without a runtime the process is ending: the claim ends with it, or its lease expires.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
         let (shared, key, holder) = (self.shared.clone(), self.key.clone(), self.holder);
         let operations = shared.operations.clone();
         runtime.spawn(operations.track_future(async move {
-            // What cannot be given up expires with the holder's lease.
+            // A claim that cannot be given up expires with its lease.
             drop(shared.store.abandon(&key, holder).await);
         }));
     }

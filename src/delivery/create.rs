@@ -1,8 +1,8 @@
 //! The protocol of a create: claim → send → response, or recovery → record → files.
 //!
-//! It runs in a task of its own, which no caller, deadline or shutdown drops in the middle of what
-//! must not be cut off. The caller only waits for it ([`Delivery::create`]). What the caller gets
-//! when it stops waiting is decided by [`Progress`].
+//! It runs in a task of its own. No caller, deadline or shutdown drops that task while a request is
+//! under way that must not be cut off. The caller only waits for it ([`Delivery::create`]).
+//! [`Progress`] decides what the caller gets when it stops waiting.
 //!
 //! [`Delivery::create`]: super::Delivery::create
 
@@ -86,13 +86,13 @@ impl CreateOperation {
 
     // === claim ===
 
-    /// Waits until the request id is this call's to work for, or has an outcome.
+    /// Waits until this call has the claim on the request id, or the id has an outcome.
     async fn claim(&self, identity: &Identity) -> Result<Claimed, Error> {
         let store = &self.shared.store;
         loop {
             let holder = Uuid::new_v4();
             let claim = || Claim::new(self.shared.clone(), identity.key.clone(), holder);
-            // Before the question, so that it is never later than it was.
+            // Read before the store is asked, so that it is never too late.
             let asked = Began::now();
             let next = store.claim(identity, holder).await;
             // It may have been given all the same: then nobody would have it until its lease lapses.
@@ -133,7 +133,8 @@ impl CreateOperation {
     ) -> Result<Found, Error> {
         let mut began = Began::now();
         let sent = self.shared.repeat(&self.caller, Effect::Create, |_| {
-            // The last attempt's: those before it had no effect, and a wait may lie between.
+            // The time of the last attempt: those before it had no effect, and a wait may lie
+            // between.
             began = Began::now();
             let began = began;
             let (operation, entry, claim) = (self.clone(), entry.clone(), claim.cloned());
@@ -180,8 +181,8 @@ impl CreateOperation {
     /// The response to the request, or its row if that is found first.
     ///
     /// When the caller's time is nearly over and there is no response, its row is looked for while
-    /// the response is awaited still: a connection that died in silence (a proxy that forgot it, a
-    /// lost host) never says so, and the row may be there.
+    /// the response is awaited still: a connection that is dead without a reset (a proxy dropped
+    /// it, a host is gone) never ends, and the row may exist.
     async fn response(
         &self,
         entry: &Entry,
@@ -258,7 +259,8 @@ impl CreateOperation {
     /// Uploads the files, if there are any, one after the other, and returns the row as it is then.
     ///
     /// An upload that is cut off ends Chartbrew. So none is begun that cannot end in time, and one
-    /// that has begun is carried to its end, also when the caller leaves; the claim is held until then.
+    /// that has begun is carried to its end, also when the caller leaves; the claim is held until
+    /// then.
     async fn upload(
         &self,
         created: Box<Connection>,
@@ -307,7 +309,7 @@ impl CreateOperation {
                 let (file, claim) = (file.clone(), claim.cloned());
                 let upload = shared.operations.spawn(telemetry::propagate(async move {
                     let uploaded = client.upload(&token, team, id, file).await;
-                    // Noted here, since nobody may be left who waits for the upload.
+                    // Stored here, since the caller that waited for the upload may have left.
                     if let Some(claim) = claim.filter(|_| is_last && uploaded.is_ok()) {
                         claim.created(id, true).await;
                     }

@@ -1,4 +1,4 @@
-//! What may be repeated: the one table that all of delivery goes by.
+//! What may be repeated: the table by which all of `delivery` decides.
 //!
 //! | what happened | known | `Create` | `Idempotent`, `Read` |
 //! |---|---|---|---|
@@ -28,7 +28,7 @@ pub(super) enum Effect {
 pub(super) enum Failure {
     /// The request failed. [`Effect::may_repeat`] says what that allows.
     Request(chartbrew::Error),
-    /// There is nothing to be sent, or nobody to send it for.
+    /// The request is not to be sent: it cannot be, or its caller has left.
     Stop(Error),
 }
 

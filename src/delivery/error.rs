@@ -8,13 +8,13 @@ use crate::chartbrew::{self, NotSent, Rejection, Unknown};
 /// Why there is no connection to return.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Chartbrew said no. Nothing was created.
+    /// Chartbrew refused. Nothing was created.
     #[error("rejected: {0}")]
     Rejected(Rejection),
     /// Chartbrew could not be reached or said that it did nothing. Nothing was created.
     #[error("unavailable: {cause}")]
     Unavailable {
-        /// What stood in the way last.
+        /// Why the last attempt failed.
         cause: Unavailable,
         /// When it makes sense to try again.
         retry_after: Duration,
@@ -36,7 +36,7 @@ pub enum Error {
         sent_by: SentBy,
         /// What ended the wait for it.
         ended_by: EndedBy,
-        /// It was sent so long ago that asking again will hardly tell more.
+        /// It was sent so long ago that asking again will hardly give another result.
         long_ago: bool,
     },
     /// Chartbrew itself failed, is done with the request, and nothing was found to be created.
@@ -45,7 +45,7 @@ pub enum Error {
         /// The response's status.
         status: u16,
     },
-    /// Whatever responds is not Chartbrew's API. What became of the request is not known.
+    /// The server at the URL is not Chartbrew's API. The outcome of the request is not known.
     #[error("what responds is not Chartbrew's API")]
     NotTheApi {
         /// The response's status.
@@ -57,8 +57,8 @@ pub enum Error {
     /// The store of request ids cannot be used. Nothing was sent by this call.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The time was over before the store of request ids said what is known of this one. Nothing was
-    /// sent by this call.
+    /// The time was over before the store of request ids said what is known of this one. Nothing
+    /// was sent by this call.
     #[error("the time was over before the request id was looked up")]
     Unclaimed,
     /// The connection was created, its files were not uploaded.
@@ -175,7 +175,7 @@ impl From<Failure> for Error {
     }
 }
 
-/// What stood in the way of sending a request.
+/// Why a request was not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unavailable {
     /// No connection.

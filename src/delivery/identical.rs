@@ -1,4 +1,4 @@
-//! Keeps creates apart that ask for the same connection.
+//! Decides which row belongs to which create, if several creates ask for the same connection.
 //!
 //! Two creates of one team are *identical* if their bodies are, byte for byte. When the response
 //! to one is lost, the row of the other could be taken for its own. So this table knows
@@ -10,10 +10,11 @@
 //!   since it looks a little further back than its request, and those that an identical create with
 //!   an open outcome could take for its own.
 //!
-//! Of a create that is over, nothing else is kept. Creates with different bodies never meet here.
+//! Nothing else is kept of a create that has ended. Creates with different bodies do not affect
+//! each other.
 //!
-//! Within this process only. Gateways that share a store tell their creates apart by the rows that
-//! are noted there ([`Store::assign`](super::request_id::Store::assign)), and by nothing else.
+//! The table is of this process only. Gateways that share a store see of each other only the rows
+//! that are noted there ([`Store::assign`](super::request_id::Store::assign)).
 
 use std::{
     cmp::Reverse,
@@ -79,7 +80,7 @@ struct OpenCreate {
     began: Began,
     /// Its response may still come.
     awaited: bool,
-    /// Nobody works for it, and it is forgotten then.
+    /// Its operation has ended; it is forgotten at this time.
     until: Option<Instant>,
 }
 
@@ -100,7 +101,7 @@ pub(super) enum Choice {
     Take(i32),
     /// None yet.
     Wait,
-    /// There are so many more rows than creates that they could be somebody else's.
+    /// There are more rows than creates: some were made by somebody else.
     Ambiguous {
         /// How many more.
         surplus: usize,
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_began_after_a_row_was_made_did_not_make_it() {
+    async fn a_row_older_than_the_request_is_not_its_own() {
         let table = table();
         let ours = enter(&table, b"x");
         ours.response_lost(Began::now());

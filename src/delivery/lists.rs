@@ -1,9 +1,10 @@
 //! One request for the team's list, shared by all recoveries that need it at the same time.
 //!
-//! A restart of Chartbrew loses the responses to everything in flight at once. If each recovery read
-//! the team's list for itself, hundreds of lists would be read and held at the same time, by a
-//! server that works on one at a time. So recoveries share a list that was asked for after he
-//! began to look, with the same token, and only one of them asks.
+//! A restart of Chartbrew loses the responses to everything in flight at once. If each recovery
+//! read the team's list for itself, hundreds of lists would be read and held at the same time, by a
+//! server that works on one at a time. So recoveries with the same token share a list, and only one
+//! of them asks for it. A recovery uses no list that was asked for before the recovery began to
+//! look.
 
 use std::{
     collections::HashMap,
@@ -30,7 +31,7 @@ pub(super) struct Lists {
 #[derive(Debug, Default)]
 struct Latest(Mutex<Option<(Instant, List)>>);
 
-/// One who looks. The list is kept as long as there is one.
+/// A recovery that uses the list. The list is kept while there is one.
 struct Entry<'a> {
     lists: &'a Lists,
     name: Name,
@@ -64,7 +65,7 @@ impl Lists {
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         let mut lists = self.lists.lock();
-        // The map's own and this one: nobody else looks.
+        // The map's reference and this one: no other recovery uses the list.
         if Arc::strong_count(&self.latest) == 2 {
             lists.remove(&self.name);
         }

@@ -39,7 +39,7 @@ pub(super) struct CreateOperation {
 /// A connection and where it came from.
 pub(super) type Found = (Box<Connection>, Origin);
 
-/// Leave to work for a caller.
+/// The permission to work for a caller: one of the calls in progress.
 pub(super) type Permit = (OwnedSemaphorePermit, InFlight);
 
 /// A caller that waits. Dropped, it has left.
@@ -182,7 +182,8 @@ impl CreateOperation {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Self(operation) = self;
-        // What was sent goes on: with a request id for whoever asks again. What was not is of no use.
+        // A request that was sent goes on: with a request id, the caller can ask for its outcome.
+        // One that was not sent is of no use.
         operation.progress.stop();
         operation.caller_gone.cancel();
     }

@@ -10,7 +10,8 @@ pub(super) enum Progress {
     /// Nothing was sent that could have had an effect.
     #[default]
     Nothing,
-    /// Nothing was sent by this call. What an earlier one with the same request id did is not known.
+    /// Nothing was sent by this call. What an earlier one with the same request id did is not
+    /// known.
     Unclaimed,
     /// An earlier call with the same request id sent the request, or may have.
     Earlier,
@@ -24,7 +25,7 @@ pub(super) enum Progress {
     FilesMissing(i32),
 }
 
-/// The same, shared by the operation and by who waits for it.
+/// The progress, shared by the operation and the caller that waits for it.
 #[derive(Debug, Default)]
 pub(super) struct ProgressCell(Mutex<State>);
 
@@ -61,9 +62,9 @@ impl ProgressCell {
         Some(sending)
     }
 
-    /// The caller stops waiting, or has left. If this call has sent nothing until now, it never will:
-    /// who asks again sends it, and must not be told that nothing was created while another call is
-    /// still about to begin.
+    /// The caller stops waiting, or has left. If this call has sent nothing until now, it never
+    /// will: a repeat of the call sends the request, and its result must not be changed by this
+    /// call.
     pub(super) fn stop(&self) -> Progress {
         let mut state = self.lock();
         match &state.progress {
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_sent_after_the_caller_heard_so() {
+    fn nothing_is_sent_after_the_caller_was_told_that_nothing_was() {
         let cell = ProgressCell::default();
         let sending = cell.begin_sending().unwrap();
         assert!(matches!(cell.stop(), Progress::Nothing));
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_to_wait_before_the_call_has_sent_anything_stops_it() {
+    fn a_caller_that_leaves_before_anything_was_sent_stops_the_call() {
         for progress in [Progress::Nothing, Progress::Unclaimed, Progress::Earlier] {
             let cell = ProgressCell::new(progress);
             let told = cell.stop();

@@ -8,9 +8,10 @@
 //! - is not another create's.
 //!
 //! Which of them is this create's is chosen by [`Entry::choose`]. The chosen one is read by itself,
-//! since a list shows neither password nor schema, and must equal the request in these too. None may
-//! mean that the server is still at it: look again, with growing pauses, until the window ends. A
-//! server that is done with the request needs two looks.
+//! since a list shows neither password nor schema, and must equal the request in these too. If
+//! there is none, the server may still be working on the request: look again, with growing pauses,
+//! until the window ends. If the server has certainly finished with the request, two looks are
+//! enough.
 //!
 //! A look has a time limit of its own, so that one stuck request does not use up the window. A row
 //! is read only if it is the one to be taken, or to be ruled out: such a request must never be cut
@@ -77,7 +78,7 @@ struct Search<'a> {
     sent: Sent,
     /// Rows that were read: `None` is another create's for certain.
     read: HashMap<i32, Option<Box<Connection>>>,
-    /// A row that is being read, by a look that did not live to see it.
+    /// A row that is still being read, by a look that ran out of time.
     reading: Option<(i32, RowRead)>,
 }
 
@@ -128,15 +129,15 @@ impl CreateOperation {
         };
         let is_settled = sent.cause.is_settled() || self.is_long_ago(sent);
         let mut pause = FIRST_PAUSE;
-        // Looks in a row that saw the list, and nothing in it.
+        // Consecutive looks that read the list and found no candidate.
         let mut seen = 0;
         loop {
             let mut asked = None;
             match search.look().await {
                 Look::Found(connection) => return Ok(connection),
                 Look::Ambiguous => return Err(RecoveryResult::Ambiguous),
-                // Where the response was none of Chartbrew's either, there is no Chartbrew. Else it
-                // is a page that somebody puts in its place for now.
+                // If the response was not Chartbrew's either, there is no Chartbrew. Otherwise it
+                // is a page that a proxy shows for now.
                 Look::NotTheApi if sent.cause.is_not_chartbrew() => {
                     return Err(RecoveryResult::NotTheApi);
                 }
@@ -161,7 +162,7 @@ impl CreateOperation {
         })
     }
 
-    /// The last look, and the last one that the caller can hear of, come as late as they can.
+    /// The last look of all, and the last one before the deadline, are as late as possible.
     fn wait_before_another_look(&self, wait: Duration, until: Instant) -> Option<Duration> {
         let now = Instant::now();
         let before = |end: Instant| {
@@ -252,7 +253,7 @@ impl Search<'_> {
             if self.operation.assign(self.entry, row.id).await {
                 return Look::Found(row);
             }
-            // Another create was quicker, and the row is no longer free.
+            // The row was assigned to another create meanwhile.
         }
     }
 

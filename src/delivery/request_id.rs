@@ -1,17 +1,18 @@
 //! request_id: the same id for the same team creates at most one connection.
 //!
-//! A claim is taken before anything is sent and kept in a [`Store`]. What it holds: who works for it,
-//! whether the request may have been sent, and in the end the id of the connection. Never a
+//! A claim is taken before anything is sent and kept in a [`Store`]. What it holds: who works for
+//! it, whether the request may have been sent, and in the end the id of the connection. Never a
 //! token, never a secret: the request is held as a hash keyed with the request id, and the id
-//! itself is stored only as part of a hash, so that what the store holds cannot be searched for
-//! a password.
+//! itself is stored only as part of a hash, so that what the store holds cannot be searched for a
+//! password.
 //!
 //! The token is no part of the key: a caller whose token was renewed between two tries is still
 //! the same caller. Rights stay Chartbrew's to decide: every replay reads the row with the token
 //! of the call at hand.
 //!
 //! ```text
-//! (nothing) ── claim ──▶ Claimed ── sending ──▶ Sent ── created ──▶ Created ── complete ──▶ Complete
+//! (nothing) ── claim ──▶ Claimed ── sending ──▶ Sent ── created ──▶ Created ── complete ──▶
+//! Complete
 //!     ▲                     │                    │                     │
 //!     └──── release ────────┴── release (refused)┘                     │
 //!  a holder that dies leaves    Claimed: free again   Sent: to be recovered   Created: files missing
@@ -62,10 +63,10 @@ pub type Holder = Uuid;
 /// What a call that claims a request id has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// The claim is ours and nothing was sent for it.
+    /// This call has the claim, and nothing was sent for it.
     Run,
-    /// The claim is ours. Its last holder sent the request that long ago and never learned what
-    /// became of it: find out before anything else.
+    /// This call has the claim. The last holder sent the request that long ago and never learned
+    /// its outcome: find it out before anything else.
     Recover {
         /// How long ago it was sent.
         sent: Duration,
@@ -87,7 +88,7 @@ pub enum Next {
     Mismatch,
 }
 
-/// The store did not do what was asked. Says nothing of where it is or how one gets in.
+/// The store failed. The message contains neither its address nor its credentials.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It could not be reached, or its response makes no sense.
@@ -98,7 +99,7 @@ pub enum StoreError {
     Lost,
 }
 
-/// A store's description that makes no sense. Repeats nothing of it.
+/// A setting that describes no store. The message does not repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be memory, redis://[user:password@]host[:port][/database], or rediss:// so: {0}")]
 pub struct InvalidStore(&'static str);

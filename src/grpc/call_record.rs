@@ -1,8 +1,8 @@
-//! What is learned about a call while it is handled, for its trailers, its span, the metrics and its
-//! line in the log.
+//! What is learned about a call while it is handled, for its trailers, its span, the metrics and
+//! its line in the log.
 //!
-//! Made by the outermost layer ([`call`](super::call)) and left in the request's extensions, so that
-//! every layer and handler can add to it.
+//! Made by the outermost layer ([`call`](super::call)) and left in the request's extensions, so
+//! that every layer and handler can add to it.
 
 use std::sync::{
     Arc, OnceLock,
@@ -56,14 +56,14 @@ pub(super) enum MessageRefusal {
 // === impl CallRecord ===
 
 impl Default for CallRecord {
-    /// Of a call that no layer has seen.
+    /// The record of a call that no layer has seen.
     fn default() -> Self {
         Self::begin(&HeaderMap::new())
     }
 }
 
 impl CallRecord {
-    /// Of a call that begins with these headers.
+    /// The record of a call that begins with these headers.
     pub(super) fn begin(headers: &HeaderMap) -> Self {
         Self(Arc::new(Inner {
             request_id: request_id(headers),
@@ -114,7 +114,7 @@ impl CallRecord {
         self.0.upstream_status.get().copied()
     }
 
-    /// How loud the call's line in the log is, if it failed.
+    /// The level of the call's line in the log, if it failed.
     pub(super) fn level(&self) -> Option<Level> {
         self.0.failure.get().map(|(_, level)| *level)
     }

@@ -1,9 +1,9 @@
 //! The caller's `grpc-timeout`, read where the call arrives.
 //!
-//! The server is ours (hyper, not tonic's), since tonic's enforces the timeout outside all
-//! layers and responses CANCELLED without details: exactly when a caller needs to know what became
-//! of its create. Here the deadline is a value that `delivery` keeps, and it ends a margin before
-//! the caller's own, so that the response is there before the caller stops listening.
+//! The gateway uses hyper's server, not tonic's. tonic's enforces the timeout outside all layers
+//! and returns CANCELLED without details, just when a caller needs to know the outcome of its
+//! create. Here the deadline is a value that `delivery` keeps, and it ends a margin before the
+//! caller's own, so that the response is there before the caller stops listening.
 
 use std::time::Duration;
 

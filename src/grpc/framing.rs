@@ -1,7 +1,7 @@
-//! Follows the frames of an HTTP/2 connection: is its peer in the middle of something?
+//! Follows the frames of an HTTP/2 connection, to know whether its peer has sent them whole.
 //!
-//! Only lengths, types and one flag are looked at (RFC 9113, 3.4 and 4.1); whether the frames make
-//! sense is the HTTP library's business.
+//! Only lengths, types and one flag are looked at (RFC 9113, 3.4 and 4.1); whether the frames are
+//! valid is checked by the HTTP library.
 
 /// The client's connection preface.
 const PREFACE: usize = 24;

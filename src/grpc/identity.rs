@@ -1,4 +1,4 @@
-//! Whose token a call goes on with, decided before its message is read.
+//! Chooses the token of a call, the caller's or the gateway's, before its message is read.
 //!
 //! A caller without a token is refused before it can make the gateway read a message of several
 //! megabytes.

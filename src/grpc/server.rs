@@ -1,4 +1,4 @@
-//! The socket, and THE layer stack.
+//! The gRPC server: its socket, and the stack of all layers.
 //!
 //! Served with hyper, not with tonic's `Server`: that one enforces a caller's `grpc-timeout`
 //! outside all layers (see [`deadline`]).
@@ -191,7 +191,8 @@ fn reflection(routes: Routes) -> io::Result<Routes> {
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// THE stack. A request meets the layers from top to bottom, a response from bottom to top.
+/// The stack of all layers. A request meets the layers from top to bottom, a response from bottom
+/// to top.
 fn layered(routes: Router, calls: TaskTracker, settings: &Settings, delivery: &Delivery) -> Router {
     let limits = MessageLimits::new(
         settings.message_timeout,
@@ -200,11 +201,11 @@ fn layered(routes: Router, calls: TaskTracker, settings: &Settings, delivery: &D
     );
     let layers = ServiceBuilder::new()
         // The call's id, its trailers and its line in the log. Outermost, so that no response
-        // escapes it: not a panic's, not a refusal by tonic.
+        // is missed: not a panic's, not a refusal by tonic.
         .layer(from_fn_with_state(calls, call::track))
         // A panic ends one call, not its connection with all the other calls on it.
         .layer(from_fn(foreign::catch_panic))
-        // A caller without a token does not get as far as having its message read.
+        // A caller without a token is refused before its message is read.
         .layer(from_fn_with_state(
             settings.own_token.clone(),
             identity::require,
@@ -214,7 +215,7 @@ fn layered(routes: Router, calls: TaskTracker, settings: &Settings, delivery: &D
         // What tonic refuses by itself gets the details that every failure has. Inside all but
         // what makes tonic refuse, since only tonic's responses are its business.
         .layer(from_fn(foreign::explain))
-        // A message that is slow, or one too many, makes tonic refuse the call.
+        // A message that is slow, or over the budget for memory, makes tonic refuse the call.
         .layer(from_fn_with_state(limits, message::limit));
     routes.layer(layers)
 }

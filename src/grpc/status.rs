@@ -7,8 +7,8 @@
 //! | promise | how it is kept |
 //! |---|---|
 //! | UNAVAILABLE with our `ErrorInfo`: nothing was created by this call | only what `delivery` has proven has that code |
-//! | an unclear outcome is not retried by machines without a request id | `grpc-retry-pushback-ms: -1` |
-//! | clients with a retry policy come back when `RetryInfo` says | the same trailer, positive |
+//! | a client library does not retry an unknown outcome without a request id | `grpc-retry-pushback-ms: -1` |
+//! | clients with a retry policy wait as long as `RetryInfo` says | the same trailer, positive |
 //! | several clients drop a call whose trailers exceed 8 KiB | [`Row::into_status`] |
 //! | what a caller alone can cause is never logged above INFO | a row is INFO unless it says otherwise |
 

@@ -52,13 +52,13 @@ const ERRORS: [&str; 6] = [
 pub enum Method {
     /// A method of the contract: `package.Service/Method`.
     Known(&'static str),
-    /// One of the standard services (health, reflection), which are not told of.
+    /// One of the standard services (health, reflection), which are not recorded.
     Standard,
     /// Something that there is not. Its name is the caller's and stays out of every label.
     Unknown,
 }
 
-/// A call, from its arrival to its end, which whoever holds it tells of.
+/// A call, from its arrival to its end. Its holder reports both.
 #[derive(Debug)]
 pub struct Call {
     method: Option<&'static str>,

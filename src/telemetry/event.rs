@@ -23,7 +23,7 @@ pub enum Event {
     BudgetExhausted,
     /// A search for a connection has ended: the response to its creation was lost.
     Recovery(RecoveryResult),
-    /// A call was responded with what an earlier one had created.
+    /// A call got the connection that an earlier one with the same request id had created.
     Replay,
     /// The circuit to Chartbrew has changed.
     Circuit(CircuitState),

@@ -1,8 +1,8 @@
 //! Logs: one line a call, on stderr; text for people, JSON for machines.
 //!
 //! A line has a sentence and fields; a field's unit is in its name. ERROR asks an operator to
-//! act, WARN tells of something degraded, INFO of the life of the process and of each call, DEBUG
-//! of decisions on the way. No line holds a body, a token or a text of upstream's.
+//! act, WARN reports something degraded, INFO the start and end of the process and each call, DEBUG
+//! decisions during a call. No line holds a body, a token or a text of upstream's.
 
 use std::{io::IsTerminal, sync::OnceLock};
 
@@ -12,7 +12,7 @@ use tracing_subscriber::{
 };
 
 /// Targets whose lines may hold what a caller or upstream sent: HTTP libraries print headers and
-/// bodies at their lower levels. They are shut whatever the filter says.
+/// bodies at their lower levels. They are off whatever the filter says.
 const NEVER_BELOW_INFO: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info,\
                                 tonic=info,tower=info,axum=info";
 
@@ -48,7 +48,7 @@ pub enum NotChanged {
     /// It is no env-filter.
     #[error("this is no filter: {0}")]
     Invalid(#[from] InvalidFilter),
-    /// The log is somebody else's, as in tests.
+    /// The log was set up by the program that uses the library, as in tests.
     #[error("the log was not set up here")]
     NotOurs,
 }

@@ -1,4 +1,4 @@
-//! The OTLP exporters, which never hold up a call.
+//! The OTLP exporters. They never delay a call.
 //!
 //! Spans wait in a bounded queue and are dropped when it is full; metrics are read when they are
 //! exported. Each export that fails is counted. It is logged if the one before succeeded, and at

@@ -1,8 +1,7 @@
-//! What a call carries through the rooms without their knowing: its span, and the headers of the
-//! trace it belongs to.
+//! The trace context of the current task: the call's span, and the trace headers of its caller.
 //!
-//! It rides in a task-local, so that no function on the way has a parameter for it. A task of its
-//! own does not inherit it: [`propagate`] and [`with_resend_count`] take it along.
+//! It is a task-local, so that functions need no parameter for it. A spawned task does not inherit
+//! it: [`propagate`] and [`with_resend_count`] pass it on.
 
 use std::{future::Future, sync::Arc};
 
@@ -21,7 +20,7 @@ tokio::task_local! {
     static CURRENT: TraceContext;
 }
 
-/// What the work at hand carries. Cheap to clone.
+/// The trace context. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TraceContext {
     carried: Option<Arc<Carried>>,
@@ -36,12 +35,12 @@ struct Carried {
     headers: Vec<(&'static str, HeaderValue)>,
 }
 
-/// The same work in a task of its own: it stays part of the call.
+/// Passes the trace context of this task on to a future that is spawned.
 pub fn propagate<F: Future>(work: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(current(), work)
 }
 
-/// The same, for a request that was sent so many times before.
+/// The same as [`propagate`], for a request that was sent so many times before.
 pub fn with_resend_count<F: Future>(resends: u32, work: F) -> impl Future<Output = F::Output> {
     let carried = current().carried;
     CURRENT.scope(TraceContext { carried, resends }, work)
@@ -106,7 +105,7 @@ impl TraceContext {
             .filter(|context| context.span().is_recording())
     }
 
-    /// The caller's headers, for whoever is called.
+    /// The caller's headers, to be sent to Chartbrew.
     pub(super) fn headers(&self) -> impl Iterator<Item = &(&'static str, HeaderValue)> {
         self.carried.iter().flat_map(|carried| &carried.headers)
     }

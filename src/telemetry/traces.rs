@@ -2,7 +2,7 @@
 //! the headers that tie them to their callers' and to Chartbrew's.
 //!
 //! Made with OpenTelemetry directly, not by way of `tracing` spans: those are built in full before
-//! anyone asks whether the trace is kept. Here a span that is not sampled has an id and nothing
+//! the sampler is asked. Here a span that is not sampled has an id and nothing
 //! else, and its children are not even begun.
 //!
 //! Names and attributes are the semantic conventions' (1.45); they are written out in these files
@@ -49,7 +49,7 @@ pub(super) fn extract(headers: &HeaderMap) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &Read(headers))
 }
 
-/// Tells whoever reads the headers of a span that is to be its parent.
+/// Writes the headers that make a span the parent of the receiver's spans.
 pub(super) fn inject(span: &SpanContext, headers: &mut HeaderMap) {
     let context = Context::new().with_remote_span_context(span.clone());
     TraceContextPropagator::new().inject_context(&context, &mut Write(headers));

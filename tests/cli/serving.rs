@@ -172,7 +172,7 @@ async fn a_call_is_a_line_of_json_on_stderr_and_nothing_on_stdout() {
 }
 
 #[tokio::test]
-async fn the_sandbox_prints_where_it_is_and_whom_it_knows() {
+async fn the_sandbox_prints_its_url_and_its_token() {
     let mut sandbox = Running::start(&["sandbox", "--listen", "127.0.0.1:0"], &[]);
     let url = sandbox.printed("url ").await;
     assert_eq!(sandbox.printed("token ").await, TOKEN);

@@ -18,7 +18,7 @@ async fn health(gateway: &Gateway, service: &str) -> Option<i32> {
 }
 
 #[tokio::test]
-async fn health_is_told_for_the_service_and_for_the_server() {
+async fn health_is_reported_for_the_service_and_for_the_server() {
     const SERVING: i32 = 1;
     let sandbox = sandbox().await;
     let gateway = gateway(&sandbox.url()).start().await;

@@ -323,7 +323,7 @@ async fn work_for_a_caller_that_left_is_finished_before_the_end() {
 }
 
 #[tokio::test]
-async fn whoever_watches_the_health_is_told_first_and_does_not_keep_the_gateway_from_ending() {
+async fn health_watchers_are_notified_first_and_do_not_delay_the_stop() {
     const NOT_SERVING: i32 = 2;
     let sandbox = sandbox().await;
     let gate = sandbox::Gate::new();
@@ -344,7 +344,7 @@ async fn whoever_watches_the_health_is_told_first_and_does_not_keep_the_gateway_
 }
 
 #[tokio::test]
-async fn an_attempt_that_nobody_can_ask_for_does_not_hold_up_the_end() {
+async fn an_attempt_whose_outcome_nobody_can_ask_for_does_not_delay_the_stop() {
     let sandbox = sandbox().await;
     sandbox.script([Fault::create().silent()]);
     let mut gateway = gateway(&sandbox.url()).start().await;

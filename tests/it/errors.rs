@@ -86,7 +86,7 @@ fn rows() -> Vec<Row> {
         row(create().body(413, HTML, "<pre>Payload Too Large</pre>"), InvalidArgument, "TOO_LARGE", "too large"),
         row(create().body(500, HTML, "<pre>boom</pre>"), Internal, "UPSTREAM_ERROR", "nothing was found"),
         row(create().body(501, HTML, ""), Internal, "UPSTREAM_ERROR", "HTTP 501"),
-        // Whatever a proxy says, or whoever leaves no mark of Chartbrew's, settles nothing.
+        // A proxy's response, or one without Chartbrew's headers, proves nothing.
         row(create().body(500, HTML, "").header("server", "nginx"), Unknown, "OUTCOME_UNKNOWN", MAY_EXIST),
         row(create().body(408, HTML, ""), Unknown, "OUTCOME_UNKNOWN", MAY_EXIST),
         row(create().body(502, HTML, ""), Unknown, "OUTCOME_UNKNOWN", MAY_EXIST),
@@ -108,7 +108,7 @@ fn rows() -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn every_answer_of_upstreams_has_its_row() {
+async fn every_response_of_upstream_has_its_row() {
     for Row {
         fault,
         code,
@@ -169,7 +169,7 @@ async fn fields_that_chartbrew_refuses_are_named_as_in_the_contract() {
 }
 
 #[tokio::test]
-async fn a_missing_or_malformed_token_is_told_before_all_else() {
+async fn a_missing_or_malformed_token_is_reported_first() {
     let sandbox = sandbox().await;
     let gateway = gateway(&sandbox.url()).start().await;
     for (token, says) in [
@@ -309,7 +309,7 @@ async fn the_gateways_own_bad_token_is_not_the_callers_fault() {
     let failed = failure(gateway.create(minimal("m")).await);
     let expected = (Code::FailedPrecondition, "GATEWAY_TOKEN_REJECTED");
     assert_eq!((failed.code, &*failed.reason), expected);
-    // Not ready: told to whoever watches.
+    // Not ready: reported to the watchers of the health service.
     let mut health = tonic_health::pb::health_client::HealthClient::new(gateway.channel().await);
     let request = tonic_health::pb::HealthCheckRequest {
         service: String::new(),
@@ -320,7 +320,7 @@ async fn the_gateways_own_bad_token_is_not_the_callers_fault() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_address_means_that_nothing_was_created() {
+async fn no_server_at_the_address_means_that_nothing_was_created() {
     let gateway = gateway(&nobody().await).start().await;
     let failed = failure(gateway.create(minimal("m")).await);
     assert_eq!(
@@ -626,7 +626,7 @@ async fn an_outage_that_all_replicas_share_takes_none_of_them_out_of_service() {
 }
 
 #[tokio::test]
-async fn what_exists_is_never_said_not_to_have_been_created() {
+async fn a_connection_that_exists_is_never_reported_as_not_created() {
     for (fault, code, reason) in [
         (
             Fault::get().status(503).forever(),
@@ -669,7 +669,7 @@ async fn what_exists_is_never_said_not_to_have_been_created() {
 }
 
 #[tokio::test]
-async fn whoever_is_no_chartbrew_is_found_out_soon() {
+async fn a_server_that_is_not_chartbrew_is_detected_soon() {
     let sandbox = sandbox().await;
     let page = |fault: Fault, status| fault.body(status, HTML, "<html>").forever();
     sandbox.script([

@@ -124,7 +124,7 @@ impl Route {
     }
 }
 
-/// An upstream that responses one kind of request without an end, and tells how much of each such
+/// An upstream whose response to one kind of request never ends. It reports how much of each such
 /// answer it could write.
 async fn upstream(endless: Endless, route: Route) -> (Raw, UnboundedReceiver<usize>) {
     let (told, written) = unbounded_channel();

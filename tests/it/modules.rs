@@ -1,5 +1,5 @@
-//! Who may import whom: the tables, held against the source; and no files that import each other in
-//! a circle.
+//! Which module may import which: tables that are compared with the source. No files may import
+//! each other in a circle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

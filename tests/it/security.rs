@@ -72,7 +72,7 @@ async fn play(
 // === promises ===
 
 #[tokio::test]
-async fn no_answer_of_upstreams_brings_a_secret_out() {
+async fn no_response_of_upstream_reveals_a_secret() {
     let (text, json, _guard) = logs();
     let hostile = Hostile::start().await;
     let gateway = hasty(&hostile.url).start().await;
@@ -85,7 +85,7 @@ async fn no_answer_of_upstreams_brings_a_secret_out() {
 }
 
 #[tokio::test]
-async fn no_fault_of_the_embedded_chartbrew_brings_a_secret_out() {
+async fn no_fault_of_the_embedded_chartbrew_reveals_a_secret() {
     let (text, json, _guard) = logs();
     let sandbox = sandbox().await;
     // Chartbrew itself refuses the names and says so with the whole statement.

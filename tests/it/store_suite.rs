@@ -215,7 +215,7 @@ pub(crate) async fn one_at_a_time_completes_the_files<S: Stage>() {
     let store = stage.store();
     let (a, first) = sent(store).await;
     store.created(&a.key, first, 7, false).await.unwrap();
-    // Whoever created it is at the files still.
+    // The call that created it still uploads the files.
     let wait = Next::Wait { created: Some(7) };
     assert_eq!(store.claim(&a, holder()).await.unwrap(), wait);
     store.abandon(&a.key, first).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the tests stand on: a gateway on a free port, an upstream of raw sockets.
+//! Helpers of the tests: a gateway on a free port, an upstream of raw sockets.
 
 pub(crate) mod collector;
 pub(crate) mod gateway;

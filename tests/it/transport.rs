@@ -67,14 +67,14 @@ fn unknown(cause: Unknown) -> String {
 }
 
 #[tokio::test]
-async fn nobody_there_is_not_sent() {
+async fn a_refused_connection_is_not_sent() {
     let told = create(&nobody().await).await.unwrap_err();
     assert_eq!(format!("{told:?}"), not_sent(NotSent::Connect));
 }
 
 #[tokio::test]
 async fn a_name_without_an_address_is_not_sent() {
-    // A label of 64 characters: no resolver asks anybody about it.
+    // A label of 64 characters: no resolver sends a query for it.
     let told = create(&format!("http://{}/", "a".repeat(64)))
         .await
         .unwrap_err();
@@ -104,7 +104,7 @@ async fn a_connection_that_nobody_accepts_in_time_is_not_sent() {
 }
 
 #[tokio::test]
-async fn failed_tls_is_not_sent_and_no_retry_mends_it() {
+async fn failed_tls_is_not_sent_and_not_retried() {
     let raw = Raw::start(|mut peer, _| async move { peer.write("not TLS").await }).await;
     let told = create(&raw.url.replace("http:", "https:"))
         .await
@@ -162,7 +162,7 @@ async fn once_a_byte_may_have_been_read_the_outcome_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_whole_answer_says_what_is_known() {
+async fn a_whole_response_says_what_is_known() {
     let rejected = |rejection: Rejection| format!("{:?}", Error::Rejected(rejection));
     let cases = [
         ("200 OK", ROW, "row 7".to_owned()),

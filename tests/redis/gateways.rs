@@ -270,10 +270,10 @@ async fn what_was_created_during_an_outage_of_the_store_is_kept_after_it() {
     assert_eq!(sandbox.rows(1).len(), 1);
 }
 
-/// Twins that two gateways send: while the response to one is on its way, the other, whose request
-/// was lost, may take its row. Then the first must not respond with it too.
+/// Identical creates that two gateways send: while the response to one is on its way, the other,
+/// whose request was lost, may take its row. Then the first must not respond with it too.
 #[tokio::test]
-async fn two_gateways_never_answer_two_creates_with_one_row() {
+async fn two_gateways_never_return_one_row_for_two_creates() {
     if !wanted() {
         return;
     }
@@ -321,7 +321,7 @@ async fn without_the_store_only_creates_without_a_request_id_go_on() {
 
 /// The connection is there, and the store that knows it does not say so in time.
 #[tokio::test]
-async fn a_repeat_that_the_store_does_not_answer_in_time_speaks_of_itself_only() {
+async fn a_repeat_without_a_response_of_the_store_reports_only_on_itself() {
     if !wanted() {
         return;
     }

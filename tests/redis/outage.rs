@@ -44,7 +44,7 @@ async fn becomes(store: &Store, reachable: bool) {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_told_and_found_again() {
+async fn a_lost_server_is_reported_and_reconnected() {
     if !wanted() {
         return;
     }
@@ -69,7 +69,7 @@ async fn a_server_that_is_gone_is_told_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_silent_is_told_and_found_again() {
+async fn a_silent_server_is_reported_and_reconnected() {
     if !wanted() {
         return;
     }
@@ -85,7 +85,7 @@ async fn a_server_that_is_silent_is_told_and_found_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_never_there_may_come() {
+async fn a_server_may_start_after_the_gateway() {
     if !wanted() {
         return;
     }
@@ -100,7 +100,7 @@ async fn a_server_that_was_never_there_may_come() {
 }
 
 #[tokio::test]
-async fn a_password_opens_it_and_is_never_told() {
+async fn a_password_is_used_and_never_shown() {
     if !wanted() {
         return;
     }

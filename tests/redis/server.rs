@@ -88,7 +88,7 @@ impl Server {
         assert!(is_up(self.port, &mut self.process));
     }
 
-    /// Makes it fall silent: connections stay open and nothing is responded to.
+    /// Makes it fall silent: connections stay open and nothing is answered.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
     }

@@ -46,7 +46,7 @@ impl Stage for InRedis {
 test_all_promises!(tokio::test, InRedis, wanted());
 
 #[tokio::test]
-async fn a_connection_is_one_creates() {
+async fn a_connection_belongs_to_one_create() {
     if !wanted() {
         return;
     }
@@ -109,7 +109,7 @@ async fn a_lapsed_claim_is_free_and_its_holder_must_not_send() {
 }
 
 #[tokio::test]
-async fn what_was_sent_under_a_lapsed_lease_is_recovered_and_its_sender_believed() {
+async fn a_request_sent_under_a_lapsed_lease_is_recovered_or_reported_by_its_sender() {
     if !wanted() {
         return;
     }
@@ -153,7 +153,7 @@ async fn a_lease_keeps_a_claim_for_as_long_as_it_is_held() {
 }
 
 #[tokio::test]
-async fn two_gateways_see_one_truth() {
+async fn two_gateways_share_one_record() {
     if !wanted() {
         return;
     }

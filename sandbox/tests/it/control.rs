@@ -1,4 +1,4 @@
-//! The sandbox is scripted and looked into over HTTP.
+//! The control of the sandbox over HTTP: faults, rows and requests.
 
 use chartbrew_sandbox::{Settings, TOKEN};
 use serde_json::{Value, json};

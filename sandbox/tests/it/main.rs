@@ -1,5 +1,5 @@
-//! The sandbox is what it stands for: it answers as the real server was recorded to answer, and
-//! each fault does what it says.
+//! The sandbox responds as the real server was recorded to respond, and each fault does what its
+//! documentation says.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,7 +39,7 @@ impl Running {
         raw::send(self.handle.addr(), &request).await
     }
 
-    /// Sends a request that is responded with JSON.
+    /// Sends a request whose response is JSON.
     async fn json(&self, request: Request) -> (u16, Value) {
         let response = self.send(request).await.unwrap();
         (response.status, response.json())

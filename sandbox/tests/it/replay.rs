@@ -1,4 +1,4 @@
-//! Every recorded request, sent in the recorded order, is responded to as the real server answered it.
+//! Replays every recorded request in order, and compares the responses with the recorded ones.
 
 use chartbrew_sandbox::{Settings, TOKEN};
 use serde_json::Value;

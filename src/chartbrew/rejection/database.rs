@@ -13,10 +13,10 @@ const STORE_UNAVAILABLE: [&str; 5] = [
     "SequelizeAccessDeniedError",
 ];
 
-/// Sequelize's name for whatever goes wrong with a statement.
+/// Sequelize's name for any failure of a statement.
 const DATABASE_ERROR: &str = "SequelizeDatabaseError";
 
-/// Sequelize's other names for a connection that failed: not said when.
+/// Sequelize's other names for a connection that failed. They do not say when it failed.
 const STORE_LOST: [&str; 3] = [
     "SequelizeConnectionError",
     "SequelizeConnectionTimedOutError",
@@ -42,7 +42,7 @@ pub(super) fn is_unavailable(body: &Value) -> bool {
 
 /// Whether a 400 leaves open if anything was stored: Chartbrew lost its database while a statement
 /// was under way, and the statement may have been executed all the same. (Measured: an INSERT
-/// whose reply is cut off is responded with 400 `SequelizeDatabaseError`, and the row is there; on
+/// whose reply is cut off gets 400 `SequelizeDatabaseError`, and the row is there; on
 /// PostgreSQL that error has no code at all.)
 pub(in crate::chartbrew) fn leaves_open(body: &[u8]) -> bool {
     let Some(body) = object(body) else {

@@ -1,4 +1,4 @@
-//! Whether a row is what a create asked for: what outcome recovery goes by.
+//! Whether a row is what a create asked for. Recovery decides by this.
 //!
 //! A row that is taken for another gives a caller someone else's connection. So whatever is shown
 //! must match, each field by its rule (see [`Compare`]); where too little is shown the result is

@@ -49,7 +49,7 @@ pub enum Compare {
 pub enum Clear {
     /// JSON null.
     Null,
-    /// Nothing: on null and on `""` Chartbrew keeps the old value, without a word.
+    /// Nothing: Chartbrew ignores null and `""` and keeps the old value.
     Never,
     /// No update may clear it, or even carry it.
     Refused,

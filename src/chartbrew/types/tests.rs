@@ -1,4 +1,4 @@
-//! Promises of the REST types, each with the cases that hold it.
+//! Tests of the REST types: reading, writing and comparing rows.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ fn the_last_of_duplicate_keys_wins() {
 }
 
 #[test]
-fn an_unreadable_answer_says_how() {
+fn an_unreadable_response_says_why() {
     let deep = format!(r#"{{"id":1,"x":{}"#, "[".repeat(100_000));
     for (json, error) in [
         ("", Unreadable::CutShort),

@@ -1,4 +1,4 @@
-//! The names that a request with an id goes by: hashes, so that no store learns what they are of.
+//! The names of a request in the store: hashes, from which the store learns nothing.
 
 use std::fmt;
 

@@ -1,6 +1,7 @@
 //! Claims kept in this process: exact for one gateway, lost when it ends.
 //!
-//! A record takes about 350 bytes. At most [`MAX_RECORDS`] are kept, the oldest are forgotten first.
+//! A record takes about 350 bytes. At most [`MAX_RECORDS`] are kept, the oldest are forgotten
+//! first.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +27,7 @@ struct Records {
     /// How many are kept.
     limit: usize,
     by_key: HashMap<Key, Record>,
-    /// When it is looked whether a record is to be forgotten, soonest first.
+    /// When to check whether a record has expired, soonest first.
     turns: BTreeMap<Turn, Key>,
     last_turn: u64,
 }
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_woken_by_whoever_holds_the_claim_then() {
+    async fn a_waiter_is_woken_even_if_the_claim_is_taken_again() {
         let store = MemoryStore::default();
         let (identity, holders) = (identity(), [(); 3].map(|()| Uuid::new_v4()));
         let key = &identity.key;

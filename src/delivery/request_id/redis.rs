@@ -6,9 +6,9 @@
 //! recovered, once that has lapsed. A holder whose lease lapsed while it was alive after all, and
 //! whose claim another has taken since, is refused when it is about to send.
 //!
-//! What the store loses, the promise loses: it needs a server that does not evict
-//! (`maxmemory-policy noeviction`) and, where it must outlive a restart of the server, one that
-//! persists. A failover to a replica can lose the last writes.
+//! A record that the server loses can lead to a second connection. So use a server that does not
+//! evict (`maxmemory-policy noeviction`) and that persists, if ids must survive its restart. A
+//! failover to a replica can lose the last writes.
 
 mod link;
 mod settings;
@@ -67,7 +67,7 @@ type Dated = (String, i64, i64);
 impl RedisStore {
     pub(super) fn open(settings: &RedisSettings, upstream: &str) -> Result<Self, StoreError> {
         let link = Link::open(settings)?;
-        // Not reachable until it was reached.
+        // Not reachable until the first operation succeeds.
         let (report, reachable) = watch::channel(false);
         let watch = tokio::spawn(watch_over(link.clone(), report));
         Ok(Self {
@@ -138,8 +138,8 @@ impl RedisStore {
         self.records.change(key, "abandon", holder, &[]).await
     }
 
-    /// Asks again and again: a claim changes once or twice in its life, and a lease lapses without
-    /// a word.
+    /// Asks repeatedly: a claim changes only once or twice, and a lease expires without a
+    /// notification.
     pub(super) async fn changed(&self, key: &Key) {
         let mut pause = FIRST_PAUSE;
         while self.records.is_held(key).await {

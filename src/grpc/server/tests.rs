@@ -48,7 +48,7 @@ impl io::Write for Log {
     }
 }
 
-/// THE stack before a handler that panics.
+/// The stack of all layers, before a handler that panics.
 fn panicking() -> Router {
     let routes = Router::new().route(CREATE, post(async || -> Response { panic!("on purpose") }));
     let client = Client::new(&chartbrew::Settings::default()).unwrap();
@@ -62,7 +62,7 @@ fn panicking() -> Router {
 }
 
 #[tokio::test]
-async fn a_panic_is_told_and_logged_under_the_id_of_its_call() {
+async fn a_panic_is_reported_and_logged_with_its_request_id() {
     for given in [Some("my-id"), None] {
         let log = Log::default();
         let writer = log.clone();

@@ -1,9 +1,8 @@
-//! Creates side by side: none is held up, or blinded, by another that hangs.
+//! Concurrent creates: one that hangs neither delays another nor hides its row.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chartbrew_gateway::proto::CreateRequest;
-use tokio::{io::AsyncReadExt, sync::Notify};
 use tonic::Code;
 
 use super::{Fault, Gate, Outcome, call, outcome};
@@ -56,7 +55,7 @@ async fn an_identical_create_is_not_held_up_by_one_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_create_that_hangs_blinds_no_search_for_another() {
+async fn a_create_that_hangs_hides_no_row_from_another() {
     let sandbox = sandbox().await;
     let gateway = gateway(&sandbox.url()).start().await;
     let gate = Gate::new();
@@ -76,21 +75,8 @@ async fn a_create_that_hangs_blinds_no_search_for_another() {
 
 #[tokio::test]
 async fn a_caller_is_told_that_its_request_was_sent_only_if_it_was() {
-    // It takes connections and does not shake hands.
-    let connected = Arc::new(Notify::new());
-    let upstream = Raw::start({
-        let connected = connected.clone();
-        move |mut peer, _| {
-            let connected = connected.clone();
-            async move {
-                peer.0.read_u8().await.unwrap();
-                connected.notify_one();
-                std::future::pending().await
-            }
-        }
-    })
-    .await;
-    let gateway = gateway(&upstream.url.replace("http:", "https:"))
+    let (upstream, connected) = Raw::without_tls_handshake().await;
+    let gateway = gateway(&upstream.url)
         .with(|settings| settings.chartbrew.connect_timeout = Duration::from_secs(3600))
         .start()
         .await;

@@ -1,4 +1,4 @@
-//! Chartbrew ends its process when a request whose path names a connection is cut off: none is.
+//! Requests whose path names a connection are never cut off: that would end Chartbrew's process.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use crate::support::{
     time::soon,
 };
 
-/// Waits until the gateway has learned that its only caller has left: then there is room for another.
+/// Waits until the gateway has learned that its only caller has left: then there is room for
+/// another.
 async fn is_alone(gateway: &Gateway) {
     soon(async { while gateway.create(minimal("another")).await.is_err() {} }).await;
 }

@@ -47,7 +47,7 @@ async fn leave(gateway: &Gateway, message: CreateRequest, gate: &Gate, how: Leav
 }
 
 #[tokio::test]
-async fn a_response_that_comes_when_its_caller_has_left_is_what_the_repeat_is_told() {
+async fn a_repeat_returns_the_response_that_came_after_the_caller_had_left() {
     let refusal = || Fault::create().body(403, "application/json", "{}");
     for how in [Leave::Deadline, Leave::HangUp] {
         for (fault, refused) in [(Fault::create(), false), (refusal(), true)] {

@@ -31,13 +31,13 @@ enum Ask {
     WithId,
     /// Two callers send the same request at the same time.
     WithIdTwice,
-    /// The first caller has no patience and asks again.
+    /// The first caller stops waiting and asks again.
     WithIdAgain,
 }
 
 const ASKS: [Ask; 4] = [Ask::Plain, Ask::WithId, Ask::WithIdTwice, Ask::WithIdAgain];
 
-/// What stands between the gateway and Chartbrew.
+/// What is between the gateway and Chartbrew.
 #[derive(Clone, Debug)]
 enum Trouble {
     Faults(Vec<Fault>),

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_lost_answer_is_found_and_said_to_be_recovered() {
+async fn a_lost_response_is_found_and_marked_as_recovered() {
     for fault in [
         Fault::create().drop_after_storing(),
         Fault::create().cut_answer_at(10),
@@ -83,12 +83,12 @@ async fn a_row_handed_to_another_request_is_never_taken() {
 }
 
 #[tokio::test]
-async fn twins_whose_answers_are_lost_each_get_a_row_of_their_own() {
+async fn identical_creates_with_lost_responses_each_get_their_own_row() {
     let sandbox = sandbox().await;
     let lost = Fault::create().delay_after_storing(Duration::from_millis(100));
     sandbox.script([lost.drop_after_storing().times(4)]);
     let gateway = gateway(&sandbox.url()).start().await;
-    let calls = (0..6).map(|_| gateway.create(minimal("twin")));
+    let calls = (0..6).map(|_| gateway.create(minimal("same")));
     let mut ids: Vec<_> = join_all(calls)
         .await
         .iter()
@@ -104,7 +104,7 @@ async fn twins_whose_answers_are_lost_each_get_a_row_of_their_own() {
 }
 
 #[tokio::test]
-async fn an_answer_that_a_dead_connection_swallowed_is_found_before_the_deadline() {
+async fn a_response_lost_on_a_dead_connection_is_found_before_the_deadline() {
     for request in [minimal("m"), with_id("m")] {
         let sandbox = sandbox().await;
         let proxy = proxy(sandbox.addr(), Cut::Silence).await;

@@ -1,13 +1,14 @@
-//! What callers see of a gateway that stops: health first, then the port, and a response in any case.
+//! What callers see of a gateway that stops: health first, then the port, and a response in any
+//! case.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use chartbrew_gateway::proto::{
     ConnectionFiles, CreateRequest, CreateResponse,
     connection_service_client::ConnectionServiceClient,
 };
 use chartbrew_sandbox::{Fault, Gate};
-use tokio::{io::AsyncReadExt, sync::Notify, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tonic::{Code, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -78,21 +79,8 @@ async fn a_call_whose_request_was_sent_is_told_so_at_the_end_of_the_grace_period
 #[tokio::test]
 async fn a_call_for_which_nothing_was_sent_is_told_so_at_the_end_of_the_grace_period() {
     for message in [minimal("m"), with_id("m")] {
-        // It takes connections and does not shake hands.
-        let connected = Arc::new(Notify::new());
-        let upstream = Raw::start({
-            let connected = connected.clone();
-            move |mut peer, _| {
-                let connected = connected.clone();
-                async move {
-                    peer.0.read_u8().await.unwrap();
-                    connected.notify_one();
-                    std::future::pending().await
-                }
-            }
-        })
-        .await;
-        let mut gateway = short_grace(&upstream.url.replace("http:", "https:"))
+        let (upstream, connected) = Raw::without_tls_handshake().await;
+        let mut gateway = short_grace(&upstream.url)
             .with(|settings| settings.chartbrew.connect_timeout = HOUR)
             .start()
             .await;
@@ -108,7 +96,7 @@ async fn a_call_for_which_nothing_was_sent_is_told_so_at_the_end_of_the_grace_pe
 }
 
 #[tokio::test]
-async fn an_upload_under_way_outlasts_the_grace_period_and_its_caller_is_answered() {
+async fn an_upload_under_way_outlasts_the_grace_period_and_its_caller_gets_a_status() {
     let sandbox = sandbox().await;
     let gate = Gate::new();
     sandbox.script([Fault::files().hold_before_storing(&gate)]);

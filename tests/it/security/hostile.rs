@@ -1,4 +1,4 @@
-//! An upstream that responses with everybody's secrets, in every place a response has.
+//! An upstream that responds with everybody's secrets, in every place a response has.
 
 use std::sync::{Arc, Mutex};
 

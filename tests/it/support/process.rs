@@ -1,4 +1,4 @@
-//! The real binary: what is one of a process (telemetry, the log) shows itself only there.
+//! The real binary, for what exists once in a process: telemetry and the log.
 
 use std::{net::SocketAddr, process::Stdio, time::Duration};
 

@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 /// Hands every connection, with its number from 0, to a script.
@@ -35,6 +36,23 @@ impl Raw {
             }
         });
         Self { url, connections }
+    }
+
+    /// Accepts connections and never answers a TLS handshake. Notifies when a client has begun one.
+    pub(crate) async fn without_tls_handshake() -> (Self, Arc<Notify>) {
+        let connected = Arc::new(Notify::new());
+        let notify = connected.clone();
+        let mut raw = Self::start(move |mut peer, _| {
+            let notify = notify.clone();
+            async move {
+                peer.0.read_u8().await.unwrap();
+                notify.notify_one();
+                std::future::pending().await
+            }
+        })
+        .await;
+        raw.url = raw.url.replace("http:", "https:");
+        (raw, connected)
     }
 
     pub(crate) fn connections(&self) -> usize {

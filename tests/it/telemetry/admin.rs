@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn it_says_what_it_is_and_that_it_lives() {
+async fn version_and_liveness_are_served() {
     let mut gateway = Process::start(&nobody().await, &[]).await;
     let version = gateway.get("/version").await;
     let expected = format!(r#""version":"{}""#, env!("CARGO_PKG_VERSION"));
@@ -38,7 +38,7 @@ async fn it_says_what_it_is_and_that_it_lives() {
 }
 
 #[tokio::test]
-async fn it_says_what_is_wrong_and_stays_ready_in_an_outage() {
+async fn readyz_names_the_problem_and_stays_ready_in_an_outage() {
     let gateway = gateway(&nobody().await)
         .with(|settings| {
             settings.delivery.breaker.failures = 1;
@@ -135,7 +135,8 @@ async fn a_body_that_does_not_come_blocks_nobody() {
     let admin = gateway.admin.unwrap();
     let is_alive = async || ask(admin, "GET", "/livez", "", "").await.status;
 
-    // Whoever has no right is told so before the body is read, and keeps no connection.
+    // A client without the right gets its response before the body is read, and keeps no
+    // connection.
     let mut refused = stalled_puts(admin, "rebound.example").await;
     for stream in &mut refused {
         let mut response = [0; 12];
@@ -144,7 +145,7 @@ async fn a_body_that_does_not_come_blocks_nobody() {
     }
     assert_eq!(soon(is_alive()).await, 200);
 
-    // Whoever has is waited for, but not for ever.
+    // For a client with the right, the wait for the body has a limit.
     let allowed = stalled_puts(admin, &admin.to_string()).await;
     let step = std::time::Duration::from_secs(5);
     assert_eq!(hastened(step, is_alive()).await, 200);

@@ -1,4 +1,4 @@
-//! A collector that fails: no call is the worse for it.
+//! Collectors that fail: calls are not affected.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn one_that_is_down() {
 }
 
 #[tokio::test]
-async fn one_that_never_responses() {
+async fn one_that_never_responds() {
     let silent = Raw::start(|mut peer, _| async move {
         while peer.request().await.is_some() {}
         std::future::pending::<()>().await;
@@ -86,7 +86,7 @@ async fn one_that_hangs_up() {
 }
 
 #[tokio::test]
-async fn with_its_default_patience_a_silent_one_does_not_hold_up_the_end() {
+async fn a_silent_collector_with_default_timeouts_does_not_delay_the_stop() {
     let silent = Raw::start(|_, _| std::future::pending()).await;
     let sandbox = sandbox().await;
     let settings = [("OTEL_EXPORTER_OTLP_ENDPOINT", silent.url.as_str())];

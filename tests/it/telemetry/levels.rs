@@ -1,4 +1,5 @@
-//! Nothing that a caller alone can do is logged above INFO: else any of them could page an operator.
+//! Nothing that a caller alone can do is logged above INFO: else any of them could page an
+//! operator.
 
 use std::time::Duration;
 
@@ -116,7 +117,8 @@ async fn junk_calls(gateway: &Process) -> usize {
     calls + statuses.len()
 }
 
-/// Calls that are wrong, or whose callers have no rights, no time or no patience. Returns how many.
+/// Calls that are wrong, or whose callers have no rights, no time, or that leave early. Returns how
+/// many.
 async fn wrong_calls(gateway: &Process, silent: impl Fn()) -> usize {
     let unauthorized = |token: &str| {
         let mut request = Request::new(minimal("m"));

@@ -45,14 +45,14 @@ async fn a_rejection_of_its_own_token_is_forgotten_after_a_while() {
     let problem = "gateway token rejected by Chartbrew\n".to_owned();
     assert_eq!(ready(&gateway).await, (503, problem));
     soon(async { while health(&gateway).await != NOT_SERVING {} }).await;
-    // No call comes any more that could show that the token was mended.
+    // No call comes any more that could show that the token is valid now.
     let again = async { while health(&gateway).await != SERVING {} };
     hastened(Duration::from_secs(5), again).await;
     assert_eq!(ready(&gateway).await, (200, "ok\n".to_owned()));
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_reached_is_told_and_takes_no_replica_out_of_service() {
+async fn an_unreachable_store_is_reported_and_takes_no_replica_out_of_service() {
     let sandbox = sandbox().await;
     let store = nobody().await.replace("http:", "redis:");
     let gateway = with_admin(&sandbox.url())
