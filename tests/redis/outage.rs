@@ -134,7 +134,7 @@ async fn a_replica_that_cannot_be_written_to_is_not_reachable() {
     let store = replica.store();
     let error = store.claim(&any(), holder()).await.unwrap_err();
     assert!(
-        error.to_string().ends_with("it answered READONLY"),
+        error.to_string().ends_with("it responded with READONLY"),
         "{error}"
     );
     becomes(&store, false).await;
