@@ -46,8 +46,8 @@ fn check_own_token(config: &Config, problems: &mut Problems) {
     if config.app.grpc.own_token.is_some() && !config.app.listen.ip().is_loopback() {
         problems.add(
             "GATEWAY_LISTEN",
-            "must be a loopback address while the gateway has a token of its own, since whoever \
-             reaches it would act with that token",
+            "must be a loopback address while the gateway has a token of its own, since every \
+             caller acts with that token",
         );
     }
 }

@@ -157,7 +157,7 @@ async fn accept(
                 telemetry::record(Event::ConnectionRefused);
                 if last_logged.is_none_or(|last| last.elapsed() > LOG_PAUSE) {
                     last_logged = Some(Instant::now());
-                    tracing::info!("connections are refused: there are as many as may be");
+                    tracing::info!("connections are refused: the limit is reached");
                 }
             }
             (Err(error), _) => {

@@ -92,9 +92,9 @@ async fn a_connection_that_nobody_accepts_in_time_is_not_sent() {
     let addr = listener.local_addr().unwrap();
     // Fill the queue, until a connection is left waiting.
     let mut waiting = Vec::new();
-    let patience = Duration::from_millis(100);
+    let limit = Duration::from_millis(100);
     while let Ok(Ok(stream)) =
-        tokio::time::timeout(patience, tokio::net::TcpStream::connect(addr)).await
+        tokio::time::timeout(limit, tokio::net::TcpStream::connect(addr)).await
     {
         waiting.push(stream);
     }

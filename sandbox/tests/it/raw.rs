@@ -11,7 +11,7 @@ use tokio::{
 };
 
 /// No test waits longer than this for a response.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug)]
 pub(super) struct Request {
@@ -129,11 +129,11 @@ impl Connection {
     }
 
     pub(super) async fn read(&mut self) -> Result<Reply, Broken> {
-        let read = timeout(PATIENCE, self.read_patiently()).await;
+        let read = timeout(TIME_LIMIT, self.read_whole()).await;
         read.expect("a response or an end in time")
     }
 
-    async fn read_patiently(&mut self) -> Result<Reply, Broken> {
+    async fn read_whole(&mut self) -> Result<Reply, Broken> {
         let mut bytes = Vec::new();
         let head = loop {
             if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
@@ -168,7 +168,7 @@ impl Connection {
 
     /// Whether the other side closes the connection without another byte.
     pub(super) async fn ends(&mut self) -> bool {
-        let end = timeout(PATIENCE, self.more(&mut Vec::new())).await;
+        let end = timeout(TIME_LIMIT, self.more(&mut Vec::new())).await;
         !end.expect("an end in time")
     }
 

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 use super::gateway::channel;
 
 /// Nothing that these tests wait for takes longer, on a busy machine either.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running gateway. Killed when dropped.
 pub(crate) struct Process {
@@ -93,7 +93,7 @@ impl Process {
     pub(crate) async fn line(&mut self, message: &str) -> Value {
         let is_it = |line: &Value| line["message"] == message;
         let wait = self.lines.wait_for(|lines| lines.iter().any(is_it));
-        let lines = timeout(PATIENCE, wait).await;
+        let lines = timeout(TIME_LIMIT, wait).await;
         let lines = lines.unwrap_or_else(|_| panic!("no line {message:?}"));
         lines
             .unwrap()
@@ -147,7 +147,7 @@ impl Process {
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> bool {
-        let status = timeout(PATIENCE, self.child.wait()).await;
+        let status = timeout(TIME_LIMIT, self.child.wait()).await;
         status.expect("it ends").unwrap().success()
     }
 
@@ -169,7 +169,7 @@ impl Process {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let reached = timeout(PATIENCE, reached).await;
+        let reached = timeout(TIME_LIMIT, reached).await;
         reached.unwrap_or_else(|_| panic!("{series} never reached {least}"));
     }
 }
