@@ -49,7 +49,8 @@ use tonic::{
 
 const CONNECTIONS: usize = 4;
 const CALLERS_EACH: usize = 8;
-const ANSWER: &str = r#"{"id":1,"team_id":1,"name":"a","type":"mongodb","active":true,
+/// A row of Chartbrew's, after its id.
+const ROW: &str = r#","team_id":1,"name":"a","type":"mongodb","active":true,
     "project_ids":[],"createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"}"#;
 
 /// A way to run the gateway.
@@ -230,12 +231,20 @@ fn create() -> Request<CreateRequest> {
     request
 }
 
-/// An upstream that does nothing but answer.
+/// An upstream that does nothing but respond, with a new id each time: the gateway takes no row for
+/// two creates.
 async fn upstream() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let response = async |_: Bytes| ([(CONTENT_TYPE, "application/json")], ANSWER);
-    let router = Router::new().fallback(any(response));
+    let ids = Arc::new(AtomicU64::new(1));
+    let respond = move |_: Bytes| {
+        let id = ids.fetch_add(1, Ordering::Relaxed);
+        std::future::ready((
+            [(CONTENT_TYPE, "application/json")],
+            format!("{{\"id\":{id}{ROW}"),
+        ))
+    };
+    let router = Router::new().fallback(any(respond));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
