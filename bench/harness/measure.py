@@ -132,7 +132,7 @@ class Run:
             return {"rate": rate, "cpu_us": cpu / received * 1e6, "core": cpu / took, "idle": idle, "loaded": loaded.result()}
 
     def h2load(self, process: Process, operation: str, seconds: float) -> tuple[float, int]:
-        command = [self.binaries.h2load, "-c", CLIENTS, "-m", STREAMS, "-t", 1, "-D", f"{seconds:g}", "-d", WORK / f"{operation}.bin"]
+        command = [self.binaries.h2load, "-c", CLIENTS, "-m", STREAMS, "-t", 1, "-D", f"{seconds * 1000:.0f}ms", "-d", WORK / f"{operation}.bin"]
         for header in ["content-type: application/grpc", "te: trailers", "authorization: Bearer bench-token"]:
             command += ["-H", header]
         run = on_load_core([*command, f"http://127.0.0.1:{process.port}{SERVICE}{operation}"])
