@@ -1,4 +1,4 @@
-//! `cargo bench --manifest-path bench/Cargo.toml`: how long the pure parts of the gateway take.
+//! `cargo bench --manifest-path bench/Cargo.toml --bench pure`: how long the pure parts of the gateway take.
 #![allow(
     missing_docs,
     clippy::expect_used,

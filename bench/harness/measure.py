@@ -82,11 +82,11 @@ class Run:
     def sweep(self):
         """The same at one rate after another: the curve."""
         with Upstream(self.binaries) as upstream:
-            for operation, subject in self.turns("sweep", SUBJECTS, rounds=1):
+            for operation, subject in self.turns("sweep", SUBJECTS, rounds=min(self.plan.rounds, 3)):
                 most = self.saturation_of(operation, subject) * 0.9
                 with self.started(subject, operation, upstream) as process:
                     yield operation, subject, [
-                        self.open_loop(process, operation, rate, self.plan.seconds * 0.75) for rate in self.plan.sweep if rate < most
+                        self.open_loop(process, operation, rate, self.plan.seconds * 0.5) for rate in self.plan.sweep if rate < most
                     ]
 
     def delay(self):
@@ -152,8 +152,10 @@ class Run:
         if run.returncode:
             raise SystemExit(f"{process.log.stem} under load: {run.stderr}\n{process.log.read_text()[-2000:]}")
         result = json.loads(run.stdout)
-        if result["failed"] or (mode.get("callers") != 1 and not result["ok"]):
-            raise SystemExit(f"{process.log.stem}: {result}\n{process.log.read_text()[-2000:]}")
+        if result["failed"]:
+            say(f"{process.log.stem}: {result['failed']} calls failed, the first with {result['failure']}")
+        elif not result["ok"] and mode.get("callers") != 1:
+            raise SystemExit(f"{process.log.stem} does not respond\n{process.log.read_text()[-2000:]}")
         return result
 
     def check(self, process: Process, operation: str):
@@ -239,7 +241,8 @@ PARTS = {
 }
 
 
-def run(plan: Plan, parts: list, binaries: Binaries) -> dict:
+def run(plan: Plan, parts: list, binaries: Binaries, save) -> dict:
+    """Measures the parts. `save` is given what there is after each."""
     load_average = os.getloadavg()[0]
     if load_average > 1:
         say(f"the machine is busy (load average {load_average:.1f}): figures will be off")
@@ -249,7 +252,9 @@ def run(plan: Plan, parts: list, binaries: Binaries) -> dict:
     for part in parts:
         for operation, subject, result in PARTS[part](measured):
             measured.results.setdefault(part, {}).setdefault(operation, {}).setdefault(subject.name, []).append(result)
-    return {"about": about(plan, load_average, time.monotonic() - began), **measured.results}
+        results = {"about": about(plan, load_average, time.monotonic() - began), **measured.results}
+        save(results)
+    return results
 
 
 def about(plan: Plan, load_average: float, seconds: float) -> dict:

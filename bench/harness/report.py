@@ -74,7 +74,9 @@ def latency(seen: dict) -> str:
 
 
 def percentiles(runs: list) -> str:
-    return " / ".join(f"{median(runs, field):,.0f}" for field in ("p50", "p99", "p999"))
+    times = " / ".join(f"{median(runs, field):,.0f}" for field in ("p50", "p99", "p999"))
+    failed = sum(run["failed"] for run in runs)
+    return f"{times}; {failed:,} failed" if failed else times
 
 
 def delay(seen: dict) -> str:
@@ -82,9 +84,13 @@ def delay(seen: dict) -> str:
     head = ["", *(f"{count:,} callers" if count > 1 else "1 caller" for count in callers)]
     rows = []
     for subject in present(seen):
-        cells = [f"{point['rate']:,.0f}, {point['p99'] / 1000:.1f}" for point in seen[subject.name][0]]
+        cells = [f"{point['rate']:,.0f}, {point['p99'] / 1000:.1f}{failures(point)}" for point in seen[subject.name][0]]
         rows.append([subject.label, *cells])
     return table(head, rows)
+
+
+def failures(point: dict) -> str:
+    return f"; {point['failed']:,} failed" if point["failed"] else ""
 
 
 def present(seen: dict) -> list:
@@ -103,19 +109,11 @@ WIDTH, HEIGHT, LEFT, TOP, BETWEEN = 300, 240, 60, 50, 80
 
 def svg(results: dict) -> str:
     operation = next(iter(results["sweep"]))
+    sweep, delayed = results["sweep"][operation], results["delay"][operation]
     panels = [
-        panel(
-            f"{operation}: p99, ms, by requests/s",
-            {name: [(point["wanted"], point["p99"] / 1000) for point in runs[0]] for name, runs in results["sweep"][operation].items()},
-        ),
-        panel(
-            f"Upstream takes {DELAY} ms: requests/s, by callers",
-            {name: [(point["callers"], point["rate"]) for point in runs[0]] for name, runs in results["delay"][operation].items()},
-        ),
-        panel(
-            f"Upstream takes {DELAY} ms: p99, ms, by callers",
-            {name: [(point["callers"], point["p99"] / 1000) for point in runs[0]] for name, runs in results["delay"][operation].items()},
-        ),
+        panel(f"{operation}: p99, ms, by requests/s", curves(sweep, "wanted", "p99", 1000)),
+        panel(f"Upstream takes {DELAY} ms: requests/s, by callers", curves(delayed, "callers", "rate")),
+        panel(f"Upstream takes {DELAY} ms: p99, ms, by callers", curves(delayed, "callers", "p99", 1000)),
     ]
     width = LEFT + len(panels) * (WIDTH + BETWEEN)
     height = TOP + HEIGHT + 70
@@ -131,6 +129,11 @@ def svg(results: dict) -> str:
         parts.append(f'<rect x="{x}" y="{y - 9}" width="14" height="4" fill="{subject.color}"/>')
         parts.append(f'<text x="{x + 20}" y="{y - 3}" fill="#333333">{html.escape(subject.label.strip("*"))}</text>')
     return "\n".join(parts) + "\n</svg>\n"
+
+
+def curves(seen: dict, x: str, y: str, unit: int = 1) -> dict:
+    """A curve for each subject, of the medians of the rounds."""
+    return {name: [(points[0][x], median(points, y) / unit) for points in zip(*runs)] for name, runs in seen.items()}
 
 
 def panel(title: str, lines: dict) -> str:
