@@ -17,7 +17,6 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 pub use self::{
@@ -65,7 +64,7 @@ impl Default for Settings {
 /// A token for Chartbrew, of a caller or of the gateway itself. `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct Token {
-    secret: SecretString,
+    /// `Bearer` and the token.
     header: HeaderValue,
 }
 
@@ -99,10 +98,7 @@ impl Token {
         let mut header =
             HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| InvalidToken(()))?;
         header.set_sensitive(true);
-        Ok(Self {
-            secret: token.into(),
-            header,
-        })
+        Ok(Self { header })
     }
 
     /// The `authorization` value. Always `Bearer`: Chartbrew refuses `bearer`.
@@ -113,13 +109,13 @@ impl Token {
     /// Compares tokens without showing them.
     #[must_use]
     pub fn hash(&self, hasher: &impl std::hash::BuildHasher) -> u64 {
-        hasher.hash_one(self.secret.expose_secret())
+        hasher.hash_one(self.header.as_bytes())
     }
 
     /// Whether both are the same token.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
-        self.secret.expose_secret() == other.secret.expose_secret()
+        self.header == other.header
     }
 }
 

@@ -5,9 +5,8 @@
 //! of what may be repeated, [`repeat`] the loop, [`create`] the protocol of a create, [`recovery`]
 //! the search for a row whose response was lost.
 //!
-//! An operation runs in a task of its own. Its caller waits for it until its deadline, and gets
-//! what is known then; the operation goes on where its outcome is still of use.
-//! [`Delivery::drain`] waits for these tasks.
+//! A caller waits for its operation until its deadline, and gets what is known then; the operation
+//! goes on where its outcome is still of use ([`operation`]). [`Delivery::drain`] waits for it.
 
 mod abandoned;
 mod backoff;

@@ -9,6 +9,7 @@ mod framing;
 mod handshake;
 mod health;
 mod identity;
+mod layers;
 mod message;
 mod metadata;
 mod methods;
@@ -87,11 +88,11 @@ struct Handlers {
 impl ConnectionService for Handlers {
     async fn create(
         &self,
-        request: Request<CreateRequest>,
+        mut request: Request<CreateRequest>,
     ) -> Result<Response<CreateResponse>, Status> {
-        let call = Incoming::read(&request);
+        let call = Incoming::read(&mut request);
         let mut context = self.context(&call, request.get_ref().team_id);
-        let token = call.token.clone();
+        let token = call.received.token.clone();
         let token = token.ok_or_else(|| context.token_missing(TokenMissing::Absent))?;
         let create = convert::create(request.into_inner(), &self.settings.limits)
             .map_err(|violations| context.violations(&violations))?;
@@ -101,7 +102,7 @@ impl ConnectionService for Handlers {
         if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
             context.forgets_ids = context.request_id.take().is_some();
         }
-        call.record.delivered(delivered.origin);
+        call.received.record.delivered(delivered.origin);
         self.note_token(&delivered.result);
         let connection = delivered.result.map_err(|error| context.delivery(&error))?;
         let connection = Some(convert::connection(*connection));
@@ -114,7 +115,7 @@ impl ConnectionService for Handlers {
 impl Handlers {
     fn context<'a>(&self, call: &'a Incoming, team_id: i32) -> Context<'a> {
         Context {
-            record: &call.record,
+            record: &call.received.record,
             team_id: Some(team_id),
             request_id: None,
             forgets_ids: false,

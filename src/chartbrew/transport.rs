@@ -22,7 +22,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method,
-    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONNECTION},
 };
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -40,6 +40,7 @@ use crate::telemetry::{self, Attempt};
 /// Requests at once whose path names a connection. Each may last as long as Chartbrew likes, so
 /// that there must be an end to their number.
 const MAX_OF_CONNECTIONS: usize = 256;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const AGENT: &str = concat!("chartbrew-gateway/", env!("CARGO_PKG_VERSION"));
 /// How long a connection without traffic is trusted. A host that was lost says nothing; without
 /// probes, a request that waits for its response would wait for ever.
@@ -60,6 +61,8 @@ pub(super) struct Transport {
     /// For all other requests.
     pooled: reqwest::Client,
     base: Url,
+    /// The base's host and port.
+    host: HeaderValue,
     max_response_bytes: usize,
     /// The requests that must not be cut off.
     of_connections: TaskTracker,
@@ -115,6 +118,7 @@ impl Transport {
                 .connect_timeout(settings.connect_timeout)
         };
         let close = HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("close"))]);
+        let host = &base[url::Position::BeforeHost..url::Position::AfterPort];
         let server = base[..url::Position::AfterPort].parse();
         Ok(Self {
             connections: Connections::new(settings, server.map_err(|_| InvalidClient::Url)?)?,
@@ -128,6 +132,7 @@ impl Transport {
                 .pool_idle_timeout(settings.idle_timeout)
                 .build()
                 .map_err(InvalidClient::Http)?,
+            host: host.parse().map_err(|_| InvalidClient::Url)?,
             base,
             max_response_bytes: settings.max_response_bytes,
             of_connections: TaskTracker::new(),
@@ -137,11 +142,15 @@ impl Transport {
 
     /// Sends the call once and reads the response whole.
     pub(super) async fn send(&self, token: &Token, call: Call) -> Result<Success, Error> {
-        if !call.of_a_connection {
-            return self.measured(token, call).await;
+        match call.of_a_connection {
+            true => Box::pin(self.send_to_the_end(token, call)).await,
+            false => self.measured(token, call).await,
         }
+    }
+
+    async fn send_to_the_end(&self, token: &Token, call: Call) -> Result<Success, Error> {
         let permit = self.permits.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| Error::NotSent(NotSent::Request))?;
+        let permit = permit.map_err(|_| cannot_be_built())?;
         let (transport, token) = (self.clone(), token.clone());
         let to_the_end = self.of_connections.spawn(telemetry::propagate(async move {
             let _permit = permit;
@@ -163,31 +172,49 @@ impl Transport {
     }
 
     async fn measured(&self, token: &Token, call: Call) -> Result<Success, Error> {
-        let url = self
-            .base
-            .join(&call.path)
-            .map_err(|_| Error::NotSent(NotSent::Request))?;
-        let mut attempt = Attempt::begin(call.method_name(), call.template, &url);
-        let result = self.exchange(token, call, url, &mut attempt).await;
+        let url = || self.base.join(&call.path).ok();
+        let mut attempt = Attempt::begin(call.method_name(), call.template, url);
+        let result = match call.body {
+            Payload::Json(json, state) => {
+                let uri = format!("{}{}", self.base.path(), call.path);
+                let outgoing = Outgoing {
+                    method: call.method,
+                    uri: uri.try_into().map_err(|_| cannot_be_built())?,
+                    host: self.host.clone(),
+                    token: token.header(),
+                    json,
+                    state,
+                };
+                self.create(&outgoing, &mut attempt).await
+            }
+            Payload::None | Payload::File(_) => {
+                Box::pin(self.exchange(token, call, &mut attempt)).await
+            }
+        };
         attempt.end(result.as_ref().err().map(Error::class));
         result
     }
 
+    async fn create(&self, outgoing: &Outgoing, attempt: &mut Attempt) -> Result<Success, Error> {
+        let (response, lease) = self.connections.send(outgoing, attempt).await?;
+        attempt.answered(response.status().as_u16());
+        let result = response::read(response, self.max_response_bytes, None).await;
+        lease.end(result.as_ref().err());
+        result
+    }
+
+    /// Sends what is safe to repeat, or an upload.
     async fn exchange(
         &self,
         token: &Token,
         call: Call,
-        url: Url,
         attempt: &mut Attempt,
     ) -> Result<Success, Error> {
+        let url = self.base.join(&call.path).map_err(|_| cannot_be_built())?;
         let mut headers = HeaderMap::new();
         attempt.write_to(&mut headers);
         headers.insert(AUTHORIZATION, token.header());
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if let Payload::Json(json, state) = call.body {
-            let outgoing = outgoing(&call.method, &url, headers, json, state)?;
-            return self.create(&outgoing, attempt).await;
-        }
+        headers.insert(ACCEPT, JSON);
         let (client, form) = match &call.body {
             Payload::File(file) => (&self.fresh, Some(upload::form(file))),
             Payload::Json(..) | Payload::None => (&self.pooled, None),
@@ -207,33 +234,10 @@ impl Transport {
         )
         .await
     }
-
-    async fn create(&self, outgoing: &Outgoing, attempt: &mut Attempt) -> Result<Success, Error> {
-        let (response, lease) = self.connections.send(outgoing).await?;
-        attempt.answered(response.status().as_u16());
-        let result = response::read(response, self.max_response_bytes, None).await;
-        lease.end(result.as_ref().err());
-        result
-    }
 }
 
-fn outgoing(
-    method: &Method,
-    url: &Url,
-    mut headers: HeaderMap,
-    body: Bytes,
-    state: SendState,
-) -> Result<Outgoing, Error> {
-    let unfit = |_| Error::NotSent(NotSent::Request);
-    let host = HeaderValue::from_str(&url[url::Position::BeforeHost..url::Position::AfterPort]);
-    headers.insert(HOST, host.map_err(|_| Error::NotSent(NotSent::Request))?);
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let mut head = http::Request::new(());
-    *head.method_mut() = method.clone();
-    *head.uri_mut() = url.path().parse().map_err(unfit)?;
-    *head.headers_mut() = headers;
-    Ok(Outgoing { head, body, state })
+fn cannot_be_built() -> Error {
+    Error::NotSent(NotSent::Request)
 }
 
 /// Whether the URL can be Chartbrew's.

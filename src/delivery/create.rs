@@ -1,10 +1,11 @@
 //! The protocol of a create: claim → send → response, or recovery → record → files.
 //!
-//! It runs in a task of its own. No caller, deadline or shutdown drops that task while a request is
-//! under way that must not be cut off. The caller only waits for it ([`Delivery::create`]).
-//! [`Progress`] decides what the caller gets when it stops waiting.
+//! No caller, deadline or shutdown drops it while a request is under way that must not be cut off
+//! (see [`operation`](super::operation)). [`Progress`] decides what the caller gets when it stops
+//! waiting.
 //!
-//! [`Delivery::create`]: super::Delivery::create
+//! The steps that few creates take are boxed: otherwise each create that waits would hold the memory
+//! of all of them.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -53,11 +54,15 @@ enum Claimed {
 impl CreateOperation {
     /// The protocol, from the first step to the last.
     pub(super) async fn run(self: Arc<Self>) -> Result<Found, Error> {
-        let Some(identity) = &self.identity else {
-            let entry = Arc::new(self.enter());
-            let (created, origin) = self.send(&entry, None).await?;
-            return Ok((self.upload(created, None).await?, origin));
-        };
+        if let Some(identity) = &self.identity {
+            return Box::pin(self.run_with_id(identity)).await;
+        }
+        let entry = Arc::new(self.enter());
+        let (created, origin) = self.send(&entry, None).await?;
+        Ok((self.upload(created, None).await?, origin))
+    }
+
+    async fn run_with_id(self: &Arc<Self>, identity: &Identity) -> Result<Found, Error> {
         let (claim, found) = match self.claim(identity).await? {
             Claimed::Unsent(claim) => {
                 let entry = Arc::new(self.enter());
@@ -143,7 +148,7 @@ impl CreateOperation {
         match sent.await {
             Ok(found) => Ok(found),
             Err(Failure::Request(chartbrew::Error::Unknown(cause))) => {
-                self.recover(entry, Sent { began, cause }).await
+                Box::pin(self.recover(entry, Sent { began, cause })).await
             }
             Err(Failure::Request(error)) => Err(Error::of_request(error)),
             Err(Failure::Stop(error)) => Err(error),
@@ -158,7 +163,7 @@ impl CreateOperation {
         claim: Option<&Claim>,
     ) -> Result<Found, Failure> {
         if let Some(claim) = claim {
-            let noted = claim.sending().await;
+            let noted = Box::pin(claim.sending()).await;
             noted.map_err(|error| Failure::Stop(error.into()))?;
         }
         let Some(state) = self.progress.begin_sending() else {
@@ -205,7 +210,7 @@ impl CreateOperation {
             Err(_) => tokio::select! {
                 biased;
                 response = &mut response => response,
-                found = self.find_unanswered(entry, began, deadline) => return Ok(found),
+                found = Box::pin(self.find_unanswered(entry, began, deadline)) => return Ok(found),
             },
         };
         let row = Box::new(response?.body);
@@ -269,6 +274,14 @@ impl CreateOperation {
         if self.create.files.is_empty() {
             return Ok(created);
         }
+        Box::pin(self.upload_all(created, claim)).await
+    }
+
+    async fn upload_all(
+        &self,
+        created: Box<Connection>,
+        claim: Option<Arc<Claim>>,
+    ) -> Result<Box<Connection>, Error> {
         let connection_id = created.id;
         self.progress.set(Progress::FilesMissing(connection_id));
         let not_uploaded = |cause| Error::FilesNotUploaded {

@@ -1,12 +1,23 @@
-//! One create as a task: who waits for it, until when, and for how long it goes on without them.
+//! One create: who waits for it, until when, and for how long it goes on without them.
+//!
+//! While its caller waits, an operation runs within the caller's own task: no other is started, and
+//! nothing is copied from one to the other. When the caller stops waiting, what is left of it moves
+//! to a task of its own.
 
-use std::sync::Arc;
+use std::{
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
+use futures_util::FutureExt;
 use tokio::{
+    runtime::Handle,
     sync::OwnedSemaphorePermit,
     time::{sleep, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
 use tower::retry::budget::Budget;
 
 use super::{
@@ -32,8 +43,6 @@ pub(super) struct CreateOperation {
     /// Marks the rows that are this create's: the identity's key, or one like no other.
     pub(super) owner: Key,
     pub(super) progress: ProgressCell,
-    /// Nobody waits for it any more.
-    caller_gone: CancellationToken,
 }
 
 /// A connection and where it came from.
@@ -42,8 +51,16 @@ pub(super) type Found = (Box<Connection>, Origin);
 /// The permission to work for a caller: one of the calls in progress.
 pub(super) type Permit = (OwnedSemaphorePermit, InFlight);
 
+/// What an operation does, from its first step to its outcome.
+type Work = Pin<Box<dyn Future<Output = Result<Found, Error>> + Send>>;
+
 /// A caller that waits. Dropped, it has left.
-struct Waiting<'a>(&'a CreateOperation);
+struct Waiting {
+    operation: Arc<CreateOperation>,
+    /// `None`: it has ended.
+    work: Option<Work>,
+    _permit: Permit,
+}
 
 // === impl CreateOperation ===
 
@@ -64,49 +81,44 @@ impl CreateOperation {
                 false => Progress::Nothing,
             }),
             identity,
-            caller_gone: CancellationToken::new(),
             shared,
         })
     }
 
-    /// Starts the protocol and waits for it until the deadline or the end of the grace period.
+    /// Does the work until it ends, or its caller's deadline or the grace period does. From then
+    /// on, or if this is dropped, a task of its own goes on with it.
     pub(super) async fn wait(
         self: Arc<Self>,
         permit: Permit,
         protocol: impl Future<Output = Result<Found, Error>> + Send + 'static,
     ) -> Result<Found, Error> {
-        let waiting = Waiting(&self);
-        let work = telemetry::propagate(self.clone().work(permit, protocol));
-        let work = self.shared.operations.spawn(work);
-        let deadline = self.caller.deadline.instant();
-        let result = tokio::select! {
-            biased;
-            result = work => result.unwrap_or_else(|_| Err(self.outcome_unknown(EndedBy::LostResponse, false))),
-            () = sleep_until(deadline) => Err(self.stop_waiting(EndedBy::Deadline)),
-            () = self.shared.grace_over.cancelled() => Err(self.stop_waiting(EndedBy::Shutdown)),
+        let work = self.clone().work(telemetry::propagate(protocol));
+        let mut waiting = Waiting {
+            operation: self.clone(),
+            work: Some(Box::pin(self.shared.operations.track_future(work))),
+            _permit: permit,
         };
-        drop(waiting);
-        result
-    }
-
-    /// The protocol, given up at some time after its caller is gone.
-    async fn work(
-        self: Arc<Self>,
-        permit: Permit,
-        protocol: impl Future<Output = Result<Found, Error>>,
-    ) -> Result<Found, Error> {
         tokio::select! {
             biased;
-            result = Box::pin(protocol) => result,
-            () = self.given_up(permit) => Err(self.outcome_unknown(EndedBy::LostResponse, false)),
+            result = poll_fn(|cx| waiting.poll(cx)) => result,
+            () = sleep_until(self.caller.deadline.instant()) => {
+                Err(self.stop_waiting(EndedBy::Deadline))
+            }
+            () = self.shared.grace_over.cancelled() => Err(self.stop_waiting(EndedBy::Shutdown)),
         }
     }
 
-    /// Waits until the caller is gone, and then for as long as the work may still be of use. The
-    /// permit is free again as soon as the caller is gone.
-    async fn given_up(&self, permit: Permit) {
-        self.caller_gone.cancelled().await;
-        drop(permit);
+    /// The protocol. A panic in it says nothing of its outcome.
+    async fn work(
+        self: Arc<Self>,
+        protocol: impl Future<Output = Result<Found, Error>>,
+    ) -> Result<Found, Error> {
+        let result = AssertUnwindSafe(protocol).catch_unwind().await;
+        result.unwrap_or_else(|_| Err(self.outcome_unknown(EndedBy::LostResponse, false)))
+    }
+
+    /// Goes on with the work when the caller is gone, for as long as it may still be of use.
+    async fn outlive_caller(self: Arc<Self>, work: Work) {
         let settings = &self.shared.settings;
         let has_id = self.identity.is_some();
         let limit = match has_id {
@@ -117,6 +129,8 @@ impl CreateOperation {
         let is_kept = has_id && self.shared.store.outlives_process();
         let member = self.shared.abandoned.enter();
         tokio::select! {
+            biased;
+            _ = work => {}
             () = sleep(limit) => {}
             () = member.given_up() => {}
             () = self.shared.grace_over.cancelled() => {}
@@ -179,12 +193,30 @@ impl CreateOperation {
     }
 }
 
-impl Drop for Waiting<'_> {
+// === impl Waiting ===
+
+impl Waiting {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Found, Error>> {
+        let Some(work) = &mut self.work else {
+            return Poll::Pending;
+        };
+        let result = work.as_mut().poll(cx);
+        if result.is_ready() {
+            self.work = None;
+        }
+        result
+    }
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
-        let Self(operation) = self;
+        let Some(work) = self.work.take() else { return };
         // A request that was sent goes on: with a request id, the caller can ask for its outcome.
         // One that was not sent is of no use.
-        operation.progress.stop();
-        operation.caller_gone.cancel();
+        self.operation.progress.stop();
+        // Without a runtime the process is about to end.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(self.operation.clone().outlive_caller(work));
+        }
     }
 }

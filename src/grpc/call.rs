@@ -1,27 +1,26 @@
-//! The outermost layer: gives a call its id, its trailers, its span, its metrics and its line in the
-//! log.
+//! A call from its first byte to its last: its id, its trailers, its span, its metrics and its line
+//! in the log.
 //!
-//! It sees every response, also those to panics and to requests that never reach a handler. What the
-//! layers and the handler learn about the call is in its [`CallRecord`].
+//! What the layers and the handler learn about the call is in its [`CallRecord`].
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
 };
-use http::HeaderMap;
-use http_body_util::BodyExt;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
-use tonic::{Code, Status};
+use tonic::{Code, Status, body::Body};
 use tracing::Level;
 
 use super::{call_record::CallRecord, methods};
 use crate::telemetry::{self, Ended};
 
 /// Writes the call's line when the response has been sent, or given up.
-struct CallEnd {
+pub(super) struct CallEnd {
     record: CallRecord,
     call: telemetry::Call,
     method: String,
@@ -31,39 +30,10 @@ struct CallEnd {
     _under_way: Option<TaskTrackerToken>,
 }
 
-/// Layer: see the module's docs. The tracker counts the calls that are under way.
-pub(super) async fn track(
-    State(calls): State<TaskTracker>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let record = CallRecord::begin(request.headers());
-    request.extensions_mut().insert(record.clone());
-    let path = request.uri().path().trim_start_matches('/');
-    let mut end = CallEnd {
-        call: telemetry::Call::begin(methods::of(path), request.headers()),
-        _under_way: (!is_standard(path)).then(|| calls.token()),
-        method: path.to_owned(),
-        began: Instant::now(),
-        code: None,
-        record: record.clone(),
-    };
-    let mut response = end.call.within(next.run(request)).await;
-    if let Some(code) = code_in(response.headers()) {
-        // Trailers only: the headers are the trailers.
-        end.code = Some(code);
-        record.write_to(response.headers_mut());
-    }
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| match frame.into_trailers() {
-            Ok(mut trailers) => {
-                end.code = code_in(&trailers);
-                end.record.write_to(&mut trailers);
-                http_body::Frame::trailers(trailers)
-            }
-            Err(frame) => frame,
-        }))
-    })
+/// The body of a response. Dropped, the call has ended.
+pub(super) struct CallBody {
+    inner: Body,
+    end: CallEnd,
 }
 
 /// A method of the health or the reflection service.
@@ -78,6 +48,36 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
 }
 
 // === impl CallEnd ===
+
+impl CallEnd {
+    /// The call begins. The tracker counts those that are under way.
+    pub(super) fn begin<B>(request: &Request<B>, record: CallRecord, calls: &TaskTracker) -> Self {
+        let path = request.uri().path().trim_start_matches('/');
+        Self {
+            call: telemetry::Call::begin(methods::of(path), request.headers()),
+            _under_way: (!is_standard(path)).then(|| calls.token()),
+            method: path.to_owned(),
+            began: Instant::now(),
+            code: None,
+            record,
+        }
+    }
+
+    /// Does the call's work as part of it.
+    pub(super) fn within<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        self.call.within(work)
+    }
+
+    /// Ends with the response's last frame.
+    pub(super) fn follow(mut self, mut response: Response<Body>) -> Response<CallBody> {
+        if let Some(code) = code_in(response.headers()) {
+            // Trailers only: the headers are the trailers.
+            self.code = Some(code);
+            self.record.write_to(response.headers_mut());
+        }
+        response.map(|inner| CallBody { inner, end: self })
+    }
+}
 
 impl Drop for CallEnd {
     fn drop(&mut self) {
@@ -115,5 +115,34 @@ impl Drop for CallEnd {
             Some(Level::WARN) => line!(warn),
             Some(_) | None => line!(info),
         }
+    }
+}
+
+// === impl CallBody ===
+
+impl http_body::Body for CallBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            self.end.code = code_in(trailers);
+            self.end.record.write_to(trailers);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }

@@ -1,15 +1,14 @@
 //! What is learned about a call while it is handled, for its trailers, its span, the metrics and
 //! its line in the log.
 //!
-//! Made by the outermost layer ([`call`](super::call)) and left in the request's extensions, so
-//! that every layer and handler can add to it.
+//! Made where the call begins ([`layers`](super::layers)); every layer and handler can add to it.
 
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicU32, Ordering},
 };
 
-use http::{Extensions, HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use tracing::Level;
 use uuid::Uuid;
 
@@ -73,11 +72,6 @@ impl CallRecord {
             refusal: OnceLock::new(),
             upstream_status: OnceLock::new(),
         }))
-    }
-
-    /// What the outermost layer has left with a request.
-    pub(super) fn of(extensions: &Extensions) -> Self {
-        extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
     /// The id that the call goes by.

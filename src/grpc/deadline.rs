@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use axum::{extract::Request, middleware::Next, response::Response};
 use http::HeaderMap;
 
 use crate::delivery::Deadline;
@@ -15,18 +14,12 @@ use crate::delivery::Deadline;
 /// What is left of a call's time for the response to travel: a tenth, at most this.
 const LONGEST_MARGIN: Duration = Duration::from_millis(250);
 
-/// The caller's deadline, less the margin. `None` if it set none.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CallerDeadline(pub(super) Option<Deadline>);
-
-/// Layer: reads the timeout while its clock has just started.
-pub(super) async fn read(mut request: Request, next: Next) -> Response {
-    let deadline = timeout(request.headers()).map(|timeout| {
-        let margin = (timeout / 10).min(LONGEST_MARGIN);
-        Deadline::after(timeout - margin)
-    });
-    request.extensions_mut().insert(CallerDeadline(deadline));
-    next.run(request).await
+/// The caller's deadline, less the margin. `None` if it set none. Read while its clock has just
+/// started.
+pub(super) fn read(headers: &HeaderMap) -> Option<Deadline> {
+    let timeout = timeout(headers)?;
+    let margin = (timeout / 10).min(LONGEST_MARGIN);
+    Some(Deadline::after(timeout - margin))
 }
 
 /// `grpc-timeout`: one to eight digits and a unit (gRPC over HTTP/2). A malformed one counts as

@@ -12,18 +12,15 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    body::{Body, Bytes},
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use bytes::Bytes;
+use http::Request;
 use http_body::{Frame, SizeHint};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tower::BoxError;
 
 use super::call_record::{CallRecord, MessageRefusal};
 
@@ -41,8 +38,9 @@ pub(super) struct MessageLimits {
 }
 
 /// A body that keeps to the limits.
-struct LimitedBody {
-    inner: Body,
+#[derive(Debug)]
+pub(super) struct LimitedBody<B> {
+    inner: B,
     limits: MessageLimits,
     record: CallRecord,
     is_compressed: bool,
@@ -66,36 +64,32 @@ impl MessageLimits {
             grace_over,
         }
     }
-}
 
-/// Layer: puts the limits on the message of a call.
-pub(super) async fn limit(
-    State(limits): State<MessageLimits>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let record = CallRecord::of(request.extensions());
-    let encoding = request.headers().get("grpc-encoding");
-    let is_compressed = encoding.is_some_and(|encoding| encoding != "identity");
-    let limited = |inner| {
-        Body::new(LimitedBody {
+    /// Puts the limits on the message of a call.
+    pub(super) fn limit<B>(
+        &self,
+        request: Request<B>,
+        record: &CallRecord,
+    ) -> Request<LimitedBody<B>> {
+        let encoding = request.headers().get("grpc-encoding");
+        let is_compressed = encoding.is_some_and(|encoding| encoding != "identity");
+        request.map(|inner| LimitedBody {
             inner,
-            limits,
-            record,
+            limits: self.clone(),
+            record: record.clone(),
             is_compressed,
             held: None,
             waiting: None,
         })
-    };
-    next.run(request.map(limited)).await
+    }
 }
 
 // === impl LimitedBody ===
 
-impl LimitedBody {
-    fn refuse(&self, refusal: MessageRefusal) -> axum::Error {
+impl<B> LimitedBody<B> {
+    fn refuse(&self, refusal: MessageRefusal) -> BoxError {
         self.record.message_refused(refusal);
-        axum::Error::new(refusal)
+        refusal.into()
     }
 
     /// Takes the bytes out of the budget, until the body is dropped.
@@ -131,14 +125,17 @@ impl LimitedBody {
     }
 }
 
-impl http_body::Body for LimitedBody {
+impl<B> http_body::Body for LimitedBody<B>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -148,7 +145,7 @@ impl http_body::Body for LimitedBody {
                     Err(refusal) => Err(this.refuse(refusal)),
                 }))
             }
-            Poll::Ready(end) => Poll::Ready(end),
+            Poll::Ready(end) => Poll::Ready(end.map(|end| end.map_err(Into::into))),
             Poll::Pending => this
                 .poll_waiting(cx)
                 .map(|refusal| Some(Err(this.refuse(refusal)))),

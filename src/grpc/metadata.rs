@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::{call_record::CallRecord, deadline::CallerDeadline};
+use super::call_record::CallRecord;
 use crate::{
     chartbrew::Token,
     delivery::{Caller, Deadline},
@@ -22,14 +22,21 @@ const PREVIOUS_ATTEMPTS: &str = "grpc-previous-rpc-attempts";
 /// Envoy: which attempt this is, from 1.
 const ENVOY_ATTEMPT: &str = "x-envoy-attempt-count";
 
-/// What a handler needs to know of a call, apart from its message.
-#[derive(Debug)]
-pub(super) struct Incoming {
+/// What the layers leave with a request for its handler.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Received {
     /// Where the handler notes what it learns.
     pub(super) record: CallRecord,
     /// The token to go on with: see [`identity`](super::identity).
     pub(super) token: Option<Token>,
-    deadline: Option<Deadline>,
+    /// The caller's, if it set one.
+    pub(super) deadline: Option<Deadline>,
+}
+
+/// What a handler needs to know of a call, apart from its message.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) received: Received,
     is_retry: bool,
 }
 
@@ -48,28 +55,24 @@ pub(super) enum TokenMissing {
 
 impl Incoming {
     /// Reads the metadata and what the layers left.
-    pub(super) fn read<T>(request: &tonic::Request<T>) -> Self {
-        let headers: &HeaderMap = request.metadata().as_ref();
-        let extensions = request.extensions();
+    pub(super) fn read<T>(request: &mut tonic::Request<T>) -> Self {
+        let received = request.extensions_mut().remove::<Received>();
         Self {
-            record: CallRecord::of(extensions),
-            token: extensions.get::<Token>().cloned(),
-            deadline: extensions
-                .get::<CallerDeadline>()
-                .and_then(|deadline| deadline.0),
-            is_retry: is_retry(headers),
+            received: received.unwrap_or_default(),
+            is_retry: is_retry(request.metadata().as_ref()),
         }
     }
 
     /// The caller, with a deadline where it set none.
     pub(super) fn caller(&self, token: Token, default_timeout: Duration) -> Caller {
+        let Received {
+            record, deadline, ..
+        } = &self.received;
         Caller {
             token,
-            deadline: self
-                .deadline
-                .unwrap_or_else(|| Deadline::after(default_timeout)),
+            deadline: deadline.unwrap_or_else(|| Deadline::after(default_timeout)),
             is_retry: self.is_retry,
-            attempts: self.record.counter(),
+            attempts: record.counter(),
         }
     }
 }

@@ -1,18 +1,13 @@
-//! The gRPC server: its socket, and the stack of all layers.
+//! The gRPC server: its socket and its connections.
 //!
 //! Served with hyper, not with tonic's `Server`: that one enforces a caller's `grpc-timeout`
 //! outside all layers (see [`deadline`]).
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    middleware::{from_fn, from_fn_with_state},
-};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -20,14 +15,13 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
-use tonic::{codec::CompressionEncoding, service::Routes};
-use tower::ServiceBuilder;
+use tonic::codec::CompressionEncoding;
 
 use super::{
-    Handlers, Health, Settings, call, deadline, foreign,
+    Handlers, Health, Settings,
     handshake::Handshake,
-    identity,
-    message::{self, MessageLimits},
+    layers::{Layers, Routes},
+    message::MessageLimits,
 };
 use crate::{
     delivery::Delivery,
@@ -51,7 +45,7 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     settings: Arc<Settings>,
-    router: Router,
+    layers: All,
     delivery: Delivery,
     health: Health,
     calls: TaskTracker,
@@ -79,14 +73,16 @@ impl Server {
             delivery: delivery.clone(),
             health: health.clone(),
         };
-        let routes = reflection(Routes::new(service(handlers, &settings)))?
-            .add_service(health_service)
-            .prepare()
-            .into_axum_router();
+        let routes = Routes {
+            contract: service(handlers, &settings),
+            standard: reflection(tonic::service::Routes::new(health_service))?
+                .prepare()
+                .into_axum_router(),
+        };
         Ok(Self {
             listener,
             addr,
-            router: layered(routes, calls.clone(), &settings, &delivery),
+            layers: layered(routes, calls.clone(), &settings, &delivery),
             delivery,
             settings,
             health,
@@ -109,7 +105,7 @@ impl Server {
             listener,
             addr: _,
             settings,
-            router,
+            layers,
             delivery,
             health,
             calls,
@@ -122,7 +118,7 @@ impl Server {
             health.set_stopping();
             sleep(settings.shutdown_delay).await;
         };
-        accept(&listener, &settings, &router, &graceful, stop).await;
+        accept(&listener, &settings, &layers, &graceful, stop).await;
         drop(listener);
         let until = Instant::now() + settings.shutdown_grace;
         let finished = drain(graceful, &calls, &delivery, until).await;
@@ -135,7 +131,7 @@ impl Server {
 async fn accept(
     listener: &TcpListener,
     settings: &Settings,
-    router: &Router,
+    layers: &All,
     graceful: &GracefulShutdown,
     stop: impl Future<Output = ()>,
 ) {
@@ -151,7 +147,7 @@ async fn accept(
         match (stream, connections.clone().try_acquire_owned()) {
             (Ok((stream, _)), Ok(permit)) => {
                 let stream = Handshake::new(without_delay(stream), settings.handshake_timeout);
-                serve(stream, &http, router.clone(), graceful, permit);
+                serve(stream, &http, layers.clone(), graceful, permit);
             }
             (Ok(_), Err(_)) => {
                 telemetry::record(Event::ConnectionRefused);
@@ -179,7 +175,7 @@ fn service(handlers: Handlers, settings: &Settings) -> ConnectionServiceServer<H
 
 /// Reflection in both versions that clients ask for, with the types of the error details, so
 /// that tools print them decoded.
-fn reflection(routes: Routes) -> io::Result<Routes> {
+fn reflection(routes: tonic::service::Routes) -> io::Result<tonic::service::Routes> {
     let builder = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
@@ -191,35 +187,25 @@ fn reflection(routes: Routes) -> io::Result<Routes> {
     Ok(routes.add_service(v1).add_service(v1alpha))
 }
 
-/// The stack of all layers. A request meets the layers from top to bottom, a response from bottom
-/// to top.
-fn layered(routes: Router, calls: TaskTracker, settings: &Settings, delivery: &Delivery) -> Router {
-    let limits = MessageLimits::new(
-        settings.message_timeout,
-        settings.max_message_bytes,
-        delivery.grace_over(),
-    );
-    let layers = ServiceBuilder::new()
-        // The call's id, its trailers and its line in the log. Outermost, so that no response
-        // is missed: not a panic's, not a refusal by tonic.
-        .layer(from_fn_with_state(calls, call::track))
-        // A panic ends one call, not its connection with all the other calls on it.
-        .layer(from_fn(foreign::catch_panic))
-        // A caller without a token is refused before its message is read.
-        .layer(from_fn_with_state(
-            settings.own_token.clone(),
-            identity::require,
-        ))
-        // The deadline's clock starts before the message is read.
-        .layer(from_fn(deadline::read))
-        // What tonic refuses by itself gets the details that every failure has. Inside all but
-        // what makes tonic refuse, since only tonic's responses are its business.
-        .layer(from_fn(foreign::explain))
-        // A message that is slow, or over the budget for memory, makes tonic refuse the call.
-        .layer(from_fn_with_state(limits, message::limit));
-    routes.layer(layers)
+fn layered<S>(
+    routes: S,
+    calls: TaskTracker,
+    settings: &Settings,
+    delivery: &Delivery,
+) -> Layers<S> {
+    Layers {
+        routes,
+        calls,
+        own_token: settings.own_token.clone(),
+        limits: MessageLimits::new(
+            settings.message_timeout,
+            settings.max_message_bytes,
+            delivery.grace_over(),
+        ),
+    }
 }
 
+type All = Layers<Routes<ConnectionServiceServer<Handlers>>>;
 type Http = hyper::server::conn::http2::Builder<TokioExecutor>;
 
 fn http2(settings: &Settings) -> Http {
@@ -242,12 +228,11 @@ fn without_delay(stream: TcpStream) -> TcpStream {
 fn serve(
     stream: Handshake<TcpStream>,
     http: &Http,
-    router: Router,
+    layers: All,
     graceful: &GracefulShutdown,
     permit: OwnedSemaphorePermit,
 ) {
-    let service = TowerToHyperService::new(router);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let connection = http.serve_connection(TokioIo::new(stream), layers);
     let connection = graceful.watch(connection);
     // Owned by `graceful`, which waits for it at shutdown.
     tokio::spawn(async move {

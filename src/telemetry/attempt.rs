@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 use opentelemetry::{
-    Context, KeyValue,
+    KeyValue,
     trace::{Span as _, SpanKind, Status, TraceContextExt, Tracer},
 };
-use opentelemetry_sdk::trace::{SdkTracer, Span};
+use opentelemetry_sdk::trace::Span;
 use tokio::time::Instant;
 use url::Url;
 
@@ -32,13 +32,31 @@ pub struct Attempt {
 // === impl Attempt ===
 
 impl Attempt {
-    /// Begins a request of the call at hand. `template` is the path with names for its parts.
+    /// Begins a request of the call at hand. `template` is the path with names for its parts. `url`
+    /// is asked for if the request is traced.
     #[must_use]
-    pub fn begin(method: &'static str, template: &'static str, url: &Url) -> Self {
+    pub fn begin(
+        method: &'static str,
+        template: &'static str,
+        url: impl FnOnce() -> Option<Url>,
+    ) -> Self {
         metrics::request_began(method, template);
         let trace = trace_context::current();
         let span = trace.recording().zip(tracer()).map(|(context, tracer)| {
-            client_span(tracer, context, method, template, url, trace.resends())
+            let mut attributes = vec![
+                KeyValue::new("http.request.method", method),
+                KeyValue::new("url.template", template),
+            ];
+            attributes.extend(url().iter().flat_map(url_attributes));
+            if trace.resends() > 0 {
+                let resends = i64::from(trace.resends());
+                attributes.push(KeyValue::new("http.request.resend_count", resends));
+            }
+            let builder = tracer
+                .span_builder(format!("{method} {template}"))
+                .with_kind(SpanKind::Client)
+                .with_attributes(attributes);
+            tracer.build_with_context(builder, context)
         });
         Self {
             method,
@@ -119,32 +137,10 @@ impl Drop for Attempt {
     }
 }
 
-fn client_span(
-    tracer: &SdkTracer,
-    context: &Context,
-    method: &'static str,
-    template: &'static str,
-    url: &Url,
-    resends: u32,
-) -> Span {
-    let mut attributes = vec![
-        KeyValue::new("http.request.method", method),
-        KeyValue::new("url.template", template),
-        KeyValue::new("url.full", url.to_string()),
-    ];
-    if let Some(host) = url.host_str() {
-        attributes.push(KeyValue::new("server.address", host.to_owned()));
-    }
-    if let Some(port) = url.port_or_known_default() {
-        attributes.push(KeyValue::new("server.port", i64::from(port)));
-    }
-    if resends > 0 {
-        let resends = KeyValue::new("http.request.resend_count", i64::from(resends));
-        attributes.push(resends);
-    }
-    let builder = tracer
-        .span_builder(format!("{method} {template}"))
-        .with_kind(SpanKind::Client)
-        .with_attributes(attributes);
-    tracer.build_with_context(builder, context)
+fn url_attributes(url: &Url) -> impl Iterator<Item = KeyValue> + use<> {
+    let host = url.host_str().map(ToOwned::to_owned);
+    let port = url.port_or_known_default().map(i64::from);
+    std::iter::once(KeyValue::new("url.full", url.to_string()))
+        .chain(host.map(|host| KeyValue::new("server.address", host)))
+        .chain(port.map(|port| KeyValue::new("server.port", port)))
 }

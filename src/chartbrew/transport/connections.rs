@@ -22,8 +22,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri,
-    header::{CONNECTION, EXPECT},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HOST, USER_AGENT},
 };
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -33,11 +33,14 @@ use tower::ServiceExt;
 
 use self::pool::{Pool, Sender};
 use super::{
-    InvalidClient, TCP_KEEPALIVE,
+    AGENT, InvalidClient, JSON, TCP_KEEPALIVE,
     classify::{classify_connect, classify_send},
-    send_state::{Go, GuardedBody, SendState},
+    send_state::{GuardedBody, SendState},
 };
-use crate::chartbrew::{Error, NotSent, Settings, Unknown};
+use crate::{
+    chartbrew::{Error, NotSent, Settings, Unknown},
+    telemetry::Attempt,
+};
 
 /// The shortest announced timeout for which a connection is kept: more than twice
 /// [`RECENTLY`](pool::RECENTLY).
@@ -46,6 +49,8 @@ const LEAST_KEEP_ALIVE: Duration = Duration::from_secs(3);
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long `100 Continue` is waited for.
 const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
+/// How many headers a request has at most, with those of a trace and `Content-Length`.
+const HEADERS: usize = 10;
 
 /// See the module's docs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,8 +65,11 @@ pub(super) struct Connections {
 /// A request, to be sent on one connection or another.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    pub(super) head: Request<()>,
-    pub(super) body: Bytes,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) host: HeaderValue,
+    pub(super) token: HeaderValue,
+    pub(super) json: Bytes,
     pub(super) state: SendState,
 }
 
@@ -101,11 +109,16 @@ impl Connections {
     pub(super) async fn send(
         &self,
         outgoing: &Outgoing,
+        attempt: &Attempt,
     ) -> Result<(Response<Incoming>, Lease), Error> {
         while let Some((mut sender, is_recent)) = self.pool.take() {
+            let request = outgoing.request(attempt);
             let sent = match is_recent {
-                true => send(&mut sender, outgoing).await,
-                false => send_expecting(&self.pool, &mut sender, outgoing).await,
+                true => send(&mut sender, request, &outgoing.state).await,
+                false => {
+                    let sent = send_expecting(&self.pool, &mut sender, request, &outgoing.state);
+                    Box::pin(sent).await
+                }
             };
             match sent {
                 Ok(response) => {
@@ -122,17 +135,26 @@ impl Connections {
                 }
             }
         }
+        Box::pin(self.send_on_a_fresh_one(outgoing.request(attempt), &outgoing.state)).await
+    }
+
+    async fn send_on_a_fresh_one(
+        &self,
+        mut request: Request<GuardedBody>,
+        state: &SendState,
+    ) -> Result<(Response<Incoming>, Lease), Error> {
         let mut sender = self.connect().await?;
-        if self.pool.may_keep() {
-            let response = send(&mut sender, outgoing).await?;
+        let may_keep = self.pool.may_keep();
+        if !may_keep {
+            // The server closes the connection then, so that no port of ours is left in TIME_WAIT.
+            let close = HeaderValue::from_static("close");
+            request.headers_mut().insert(CONNECTION, close);
+        }
+        let response = send(&mut sender, request, state).await?;
+        if may_keep {
             let keeps = announced_keep_alive(response.headers()).is_some();
             self.pool.note_keeps(keeps);
-            return Ok(self.lease(response, sender, false));
         }
-        // The server closes the connection then, so that no port of ours is left in TIME_WAIT.
-        let close = HeaderValue::from_static("close");
-        let request = outgoing.request(Some((CONNECTION, close)), None);
-        let response = send_request(&mut sender, request, &outgoing.state).await?;
         Ok(self.lease(response, sender, false))
     }
 
@@ -172,27 +194,23 @@ impl Connections {
     }
 }
 
-async fn send(sender: &mut Sender, outgoing: &Outgoing) -> Result<Response<Incoming>, Error> {
-    let request = outgoing.request(None, None);
-    send_request(sender, request, &outgoing.state).await
-}
-
 /// Sends the head, and the body when the server has said that it reads.
 async fn send_expecting(
     pool: &Pool,
     sender: &mut Sender,
-    outgoing: &Outgoing,
+    mut request: Request<GuardedBody>,
+    state: &SendState,
 ) -> Result<Response<Incoming>, Error> {
-    let go = Go::default();
+    let go = request.body_mut().wait_for_go();
     let expect = HeaderValue::from_static("100-continue");
-    let mut request = outgoing.request(Some((EXPECT, expect)), Some(go.clone()));
+    request.headers_mut().insert(EXPECT, expect);
     let on_continue = go.clone();
     hyper::ext::on_informational(&mut request, move |response| {
         if response.status() == StatusCode::CONTINUE {
             on_continue.give();
         }
     });
-    let mut sending = std::pin::pin!(send_request(sender, request, &outgoing.state));
+    let mut sending = std::pin::pin!(send(sender, request, state));
     let response = match timeout(CONTINUE_LIMIT, &mut sending).await {
         Ok(response) => response?,
         Err(_) if go.refuse() => {
@@ -211,7 +229,7 @@ async fn send_expecting(
     Ok(response)
 }
 
-async fn send_request(
+async fn send(
     sender: &mut Sender,
     request: Request<GuardedBody>,
     state: &SendState,
@@ -239,19 +257,19 @@ fn announced_keep_alive(headers: &HeaderMap) -> Option<Duration> {
 // === impl Outgoing ===
 
 impl Outgoing {
-    fn request(
-        &self,
-        header: Option<(http::HeaderName, HeaderValue)>,
-        go: Option<Go>,
-    ) -> Request<GuardedBody> {
-        let (body, state) = (self.body.clone(), self.state.clone());
-        let mut request = self
-            .head
-            .clone()
-            .map(|()| GuardedBody::new(body, state, go));
-        if let Some((name, value)) = header {
-            request.headers_mut().insert(name, value);
-        }
+    fn request(&self, attempt: &Attempt) -> Request<GuardedBody> {
+        let body = GuardedBody::new(self.json.clone(), self.state.clone());
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        let headers = request.headers_mut();
+        headers.reserve(HEADERS);
+        headers.insert(HOST, self.host.clone());
+        headers.insert(AUTHORIZATION, self.token.clone());
+        headers.insert(ACCEPT, JSON);
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        attempt.write_to(headers);
         request
     }
 }

@@ -106,9 +106,18 @@ impl Go {
 // === impl GuardedBody ===
 
 impl GuardedBody {
-    pub(super) fn new(bytes: Bytes, state: SendState, go: Option<Go>) -> Self {
+    pub(super) fn new(bytes: Bytes, state: SendState) -> Self {
         let bytes = Some(bytes);
-        Self { state, go, bytes }
+        Self {
+            state,
+            go: None,
+            bytes,
+        }
+    }
+
+    /// From now on it goes out only when what is returned is given.
+    pub(super) fn wait_for_go(&mut self) -> Go {
+        self.go.insert(Go::default()).clone()
     }
 }
 
@@ -155,16 +164,14 @@ mod tests {
         let body = Bytes::from_static(b"{}");
         let sent = SendState::default();
         assert!(!sent.has_begun());
-        let whole = GuardedBody::new(body.clone(), sent.clone(), None)
-            .collect()
-            .await;
+        let whole = GuardedBody::new(body.clone(), sent.clone()).collect().await;
         assert_eq!(whole.unwrap().to_bytes(), body);
         assert!(sent.has_begun() && !sent.withhold());
 
         let withheld = SendState::default();
         assert!(withheld.withhold() && withheld.withhold());
         assert!(
-            GuardedBody::new(body, withheld.clone(), None)
+            GuardedBody::new(body, withheld.clone())
                 .collect()
                 .await
                 .is_err()

@@ -1,13 +1,13 @@
 use std::{
+    convert::Infallible,
     io,
     sync::{Mutex, PoisonError},
 };
 
-use axum::{extract::Request, response::Response, routing::post};
+use http::{Request, Response};
 use serde_json::Value;
-use tonic::{Code, Status};
+use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt;
-use tower::ServiceExt;
 
 use super::*;
 use crate::{
@@ -48,9 +48,11 @@ impl io::Write for Log {
     }
 }
 
-/// The stack of all layers, before a handler that panics.
-fn panicking() -> Router {
-    let routes = Router::new().route(CREATE, post(async || -> Response { panic!("on purpose") }));
+/// All layers, before a handler that panics.
+async fn panicking(request: Request<Body>) -> Response<impl http_body::Body> {
+    let handler = tower::service_fn(
+        async |_: Request<_>| -> Result<Response<Body>, Infallible> { panic!("on purpose") },
+    );
     let client = Client::new(&chartbrew::Settings::default()).unwrap();
     let delivery = Delivery::new(
         delivery::Settings::default(),
@@ -58,7 +60,8 @@ fn panicking() -> Router {
         String::new(),
         Store::Memory(Default::default()),
     );
-    layered(routes, TaskTracker::new(), &Settings::default(), &delivery)
+    let layers = layered(handler, TaskTracker::new(), &Settings::default(), &delivery);
+    layers.call(request).await
 }
 
 #[tokio::test]
@@ -75,8 +78,8 @@ async fn a_panic_is_reported_and_logged_with_its_request_id() {
         if let Some(id) = given {
             request = request.header("x-request-id", id);
         }
-        let request = request.body(axum::body::Body::empty()).unwrap();
-        let response = panicking().oneshot(request).await.unwrap();
+        let request = request.body(Body::empty()).unwrap();
+        let response = panicking(request).await;
         let id = response.headers()["x-request-id"]
             .to_str()
             .unwrap()
