@@ -145,7 +145,7 @@ pub(super) const GROUPS: &[Group] = groups! {
     }
 
     "Process" {
-        /// What is logged: a level (error, warn, info, debug, trace), or a filter such as
+        /// What is logged: a level (off, error, warn, info, debug, trace), or a filter such as
         /// info,chartbrew_gateway=debug.
         "GATEWAY_LOG", "FILTER", logs.filter, log_filter;
 

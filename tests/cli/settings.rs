@@ -46,7 +46,7 @@ async fn check_prints_every_setting_and_no_secret() {
 #[tokio::test]
 async fn one_mistake_is_one_line_that_names_its_variable() {
     let own_token = ("CHARTBREW_TOKEN", SECRET);
-    let cases: [(&[(&str, &str)], &str); 15] = [
+    let cases: [(&[(&str, &str)], &str); 16] = [
         (&[("CHARTBREW_URL", SECRET)], "CHARTBREW_URL"),
         (&[("CHARTBREW_URL", "ftp://charts")], "CHARTBREW_URL"),
         (
@@ -70,6 +70,7 @@ async fn one_mistake_is_one_line_that_names_its_variable() {
             &[("GATEWAY_CREATE_DEADLINE", "120")],
             "GATEWAY_CREATE_DEADLINE",
         ),
+        (&[("GATEWAY_LOG", "loud")], "GATEWAY_LOG"),
         (&[("GATEWAY_LOG_FORMAT", "xml")], "GATEWAY_LOG_FORMAT"),
         (
             &[("OTEL_EXPORTER_OTLP_ENDPOINT", SECRET)],
