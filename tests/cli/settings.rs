@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::binary::{Ended, run};
+use crate::binary::{Ended, gateway, run};
 
 const SECRET: &str = "not-for-your-eyes";
 
@@ -41,6 +41,16 @@ async fn check_prints_every_setting_and_no_secret() {
     assert!(!ended.stdout.contains(SECRET), "{}", ended.stdout);
     let help = run(&["check", "--help"], &variables).await.stdout;
     assert!(!help.contains(SECRET), "{help}");
+}
+
+#[test]
+fn check_ends_quietly_if_nobody_reads_on() {
+    // What `head -1` does after the first line, here before it.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = gateway(&["check"], &[]).stdout(writer).output().unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), &*stderr), (Some(0), ""));
 }
 
 #[tokio::test]
