@@ -250,25 +250,21 @@ impl<'a> Context<'a> {
                 "a proxy before Chartbrew forwarded nothing (HTTP 503); nothing was created").warn(),
             NotTheApi(status) => misconfigured_row(*status),
         };
-        match rejection.http_status() {
-            Some(status) => row.upstream(status),
-            None => row,
-        }
+        row.upstream(rejection.http_status())
     }
 
     fn unknown_row(&self, sent_by: SentBy, ended_by: EndedBy, long_ago: bool) -> Row {
-        let (code, why) = match ended_by {
-            EndedBy::Deadline => (Code::DeadlineExceeded, "the deadline passed"),
-            EndedBy::Shutdown => (Code::Unknown, "the gateway stopped"),
-            EndedBy::LostResponse => (Code::Unknown, "the response was lost"),
-        };
-        let what = match sent_by {
-            SentBy::ThisCall => {
-                format!("the request was sent and {why} before its outcome was known")
+        let code = match ended_by {
+            EndedBy::Deadline => Code::DeadlineExceeded,
+            EndedBy::Shutdown | EndedBy::LostResponse | EndedBy::UnclearResponse(_) => {
+                Code::Unknown
             }
+        };
+        let why = ended_text(ended_by);
+        let what = match sent_by {
+            SentBy::ThisCall => format!("the request was sent and {why}"),
             SentBy::EarlierCall => format!(
-                "an earlier call with this request_id has sent the request, or is doing so, and {why} \
-                 before its outcome was known"
+                "an earlier call with this request_id has sent the request, or is doing so, and {why}"
             ),
         };
         let next = match self.request_id {
@@ -292,6 +288,7 @@ impl<'a> Context<'a> {
             // A caller alone can make its deadline short.
             EndedBy::Deadline => row,
             EndedBy::Shutdown | EndedBy::LostResponse => row.warn(),
+            EndedBy::UnclearResponse(cause) => row.upstream(cause.http_status()).warn(),
         };
         match self.request_id {
             Some(id) if long_ago => row.with("request_id", id),
@@ -392,14 +389,39 @@ fn unavailable_row(cause: &Unavailable) -> Row {
             row(&format!("Chartbrew cannot be reached: {cause}")).warn(),
         Unavailable::Rejected(Rejection::StoreUnavailable) =>
             row("Chartbrew cannot reach its own database").upstream(400).warn(),
-        Unavailable::Rejected(rejection) => {
-            let row = row(&format!("Chartbrew is not ready: {rejection}")).warn();
-            match rejection.http_status() { Some(status) => row.upstream(status), None => row }
-        }
+        Unavailable::Rejected(rejection) => row(&format!("Chartbrew is not ready: {rejection}"))
+            .upstream(rejection.http_status()).warn(),
         Unavailable::CircuitOpen =>
             row("Chartbrew could not be reached several times in a row; the circuit is open").warn(),
         Unavailable::DeadlineBeforeSending | Unavailable::NotSent(NotSent::Withheld) =>
             row("the call's time was over before the request could be sent"),
+    }
+}
+
+/// What ended the wait for an outcome, to follow "the request was sent and".
+fn ended_text(ended_by: EndedBy) -> String {
+    let cause = match ended_by {
+        EndedBy::Deadline => return "the deadline passed before its outcome was known".to_owned(),
+        EndedBy::Shutdown => return "the gateway stopped before its outcome was known".to_owned(),
+        EndedBy::LostResponse => Unknown::NoResponse,
+        EndedBy::UnclearResponse(cause) => cause,
+    };
+    match cause {
+        Unknown::NoResponse => "the response was lost before its outcome was known".to_owned(),
+        Unknown::GatewayError(status) => format!(
+            "a proxy before Chartbrew responded with HTTP {status}, which does not tell whether \
+             Chartbrew executed it"
+        ),
+        Unknown::ServerError(status) => format!(
+            "Chartbrew responded with HTTP {status}, and whether it created the connection could \
+             not be determined"
+        ),
+        Unknown::StoreLost => {
+            "Chartbrew lost its database before the outcome was known (HTTP 400)".to_owned()
+        }
+        Unknown::Unreadable | Unknown::NotJson | Unknown::TooLarge => {
+            "the response could not be read, so that its outcome is not known".to_owned()
+        }
     }
 }
 
