@@ -89,7 +89,7 @@ pub(super) enum Choice {
     Take(i32),
     /// None yet.
     Wait,
-    /// There are more rows than creates: some were made by somebody else.
+    /// There are more rows than creates: other clients have made some of them.
     Ambiguous {
         /// How many more.
         surplus: usize,
@@ -218,7 +218,7 @@ impl Entry {
             && before.is_none_or(|owner| *owner == self.owner)
     }
 
-    /// Chooses among rows that have all that was sent and are nobody's, oldest first.
+    /// Chooses among rows that have all that was sent and are assigned to no create, oldest first.
     ///
     /// Identical creates may get each other's rows: nothing distinguishes their rows. So the oldest
     /// row is this create's if none of the others can still be named by a response, or if there
