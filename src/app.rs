@@ -1,5 +1,5 @@
-//! The composition root: builds all parts, connects them, and stops them in order. The only module
-//! besides `config` that knows all others.
+//! The composition root: builds the client for Chartbrew, the rules of delivery, the gRPC server and
+//! the admin port, connects them, and stops them in order.
 
 use std::{future::Future, net::SocketAddr};
 

@@ -41,8 +41,10 @@ pub struct Settings {
     pub url: Url,
     /// Longest time to connect, including name resolution and TLS.
     pub connect_timeout: Duration,
-    /// How long an idle connection is kept for calls that are safe to repeat. It must be shorter
-    /// than the 5 s after which Chartbrew closes it (hyper issue 2136).
+    /// How long an idle connection is kept at most. It should be shorter than the 5 s after which
+    /// Chartbrew closes it: a request on a connection that is just being closed fails (hyper issue
+    /// 2136). Only reads are affected, which can be repeated: uploads use fresh connections, and
+    /// creates also keep to what the server announces.
     pub idle_timeout: Duration,
     /// Largest response that is read, in bytes. The response to a create contains the whole schema
     /// of a database that Chartbrew can reach.

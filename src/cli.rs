@@ -118,7 +118,11 @@ fn check(args: &Args) -> Result<ExitCode, Failure> {
     Config::read(args)?;
     let mut out = io::stdout().lock();
     for line in lines {
-        writeln!(out, "{line}")?;
+        match writeln!(out, "{line}") {
+            // The reader has closed the pipe, as `head` does after its last line.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            written => written?,
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

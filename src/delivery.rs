@@ -1,9 +1,18 @@
 //! Delivers an operation to Chartbrew: what may be repeated, what must not be, and what its caller
 //! gets.
 //!
-//! It is between `grpc` and `chartbrew`, and knows neither gRPC nor REST. [`effect`] has the table
-//! of what may be repeated, [`repeat`] the loop, [`create`] the protocol of a create, [`recovery`]
-//! the search for a row whose response was lost.
+//! It is between `grpc` and `chartbrew`, and knows neither gRPC nor REST. In the order in which a
+//! create uses them:
+//!
+//! | module | what it has |
+//! |---|---|
+//! | [`operation`] | a create as a task: who waits for it and for how long; [`progress`] is what is known then |
+//! | [`create`] | the steps of a create |
+//! | [`claim`], [`request_id`] | the right to work for a request id, and where it is stored |
+//! | [`repeat`] | the loop of attempts: [`breaker`], [`backoff`]; [`effect`] says what may be repeated |
+//! | [`recovery`] | the search for the row of a create whose response was lost; [`lists`], [`clock`] |
+//! | [`identical`] | which row belongs to which of several identical creates |
+//! | [`abandoned`] | the creates that go on although their callers have left |
 //!
 //! A caller waits for its operation until its deadline, and gets what is known then; the operation
 //! goes on where its outcome is still of use ([`operation`]). [`Delivery::drain`] waits for it.

@@ -1,4 +1,4 @@
-//! Log, traces and metrics. Uses no other module; all others may use it.
+//! Log, traces and metrics. Of the other modules it uses `tls` only.
 //!
 //! | | made by | exported to |
 //! |---|---|---|

@@ -69,11 +69,15 @@ fi
 export PATH="$BIN:$PATH"
 
 cargo build --locked
+# Not always `target`: CARGO_TARGET_DIR or a configuration of cargo's may name another folder.
+TARGET=$(cargo metadata --locked --format-version 1 --no-deps |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+readonly TARGET
 
 # === The demo ===
 
 mkfifo "$WORK/pipe"
-target/debug/chartbrew-gateway demo --listen 127.0.0.1:0 >"$WORK/pipe" 2>"$WORK/demo.err" &
+"$TARGET/debug/chartbrew-gateway" demo --listen 127.0.0.1:0 >"$WORK/pipe" 2>"$WORK/demo.err" &
 demo=$!
 exec 3<"$WORK/pipe"
 # Its last line comes when everything has been set up and called once.

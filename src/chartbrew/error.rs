@@ -111,6 +111,17 @@ impl Unknown {
 }
 
 impl Unknown {
+    /// The HTTP status of the response, if there was one.
+    #[must_use]
+    pub fn http_status(self) -> Option<u16> {
+        match self {
+            Self::ServerError(status) | Self::GatewayError(status) => Some(status),
+            Self::Unreadable | Self::NotJson | Self::TooLarge => Some(200),
+            Self::StoreLost => Some(400),
+            Self::NoResponse => None,
+        }
+    }
+
     /// Whether Chartbrew itself never sends such a response: a page in place of JSON, or "not
     /// implemented".
     #[must_use]
@@ -176,13 +187,9 @@ impl Error {
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {
-            Self::Unknown(Unknown::ServerError(status) | Unknown::GatewayError(status)) => {
-                Some(*status)
-            }
+            Self::Unknown(cause) => cause.http_status(),
             Self::Rejected(rejection) => rejection.http_status(),
-            Self::Unknown(Unknown::Unreadable | Unknown::NotJson | Unknown::TooLarge) => Some(200),
-            Self::Unknown(Unknown::StoreLost) => Some(400),
-            Self::NotSent(_) | Self::Unknown(Unknown::NoResponse) => None,
+            Self::NotSent(_) => None,
         }
     }
 }

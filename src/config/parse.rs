@@ -167,4 +167,25 @@ mod tests {
             assert_eq!(found, expected);
         }
     }
+
+    #[test]
+    fn a_word_in_a_log_filter_is_a_level_or_has_one() {
+        for good in [
+            "off",
+            "WARN",
+            "info,chartbrew_gateway=debug",
+            "chartbrew_gateway::delivery=off, error",
+            "info,[a_span]=debug,",
+        ] {
+            assert_eq!(log_filter(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "loud",
+            "chartbrew_gateway",
+            "info,debgu",
+            "chartbrew_gateway=loud",
+        ] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+    }
 }

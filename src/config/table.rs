@@ -37,8 +37,10 @@ pub(super) const GROUPS: &[Group] = groups! {
         /// Longest time to connect to Chartbrew, including name resolution and TLS.
         "GATEWAY_CONNECT_TIMEOUT", "DURATION", app.chartbrew.connect_timeout, duration;
 
-        /// How long an idle connection to Chartbrew is kept open. Chartbrew closes it after 5 s, a
-        /// proxy may close it earlier: use a shorter time than both.
+        /// How long an idle connection to Chartbrew is kept open at most. Chartbrew closes it after
+        /// 5 s, a proxy may close it earlier: use a shorter time than both. With a longer time some
+        /// reads fail and are repeated. Creates are safe with any time: they also keep to the time
+        /// that the server announces.
         "GATEWAY_IDLE_TIMEOUT", "DURATION", app.chartbrew.idle_timeout, duration;
 
         /// Largest response of Chartbrew that is read, in bytes. It can contain the schema of a
@@ -145,7 +147,7 @@ pub(super) const GROUPS: &[Group] = groups! {
     }
 
     "Process" {
-        /// What is logged: a level (error, warn, info, debug, trace), or a filter such as
+        /// What is logged: a level (off, error, warn, info, debug, trace), or a filter such as
         /// info,chartbrew_gateway=debug.
         "GATEWAY_LOG", "FILTER", logs.filter, log_filter;
 

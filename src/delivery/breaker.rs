@@ -1,10 +1,9 @@
 //! The circuit breaker: while Chartbrew cannot be reached, calls fail without an attempt.
 //!
-//! `Closed` lets every call through. So many failures to reach the server in a row make it
+//! `Closed` lets every call through. After a number of failures in a row to reach the server it is
 //! `Open`: calls fail at once. After a while it lets one call through as a probe (`Probing`): if
-//! that reaches the server the circuit closes, else it opens for as long again. Only "could not
-//! connect" and "not now" (503) count as failures: any other response shows that the server is
-//! there.
+//! that call reaches the server, the circuit closes, else it opens for as long again. Only failures
+//! to connect and status 503 count: any other response shows that the server is there.
 
 use std::{fmt, sync::Mutex, time::Duration};
 
@@ -171,7 +170,7 @@ impl Pass<'_> {
         self.breaker.succeed();
     }
 
-    /// The server was not reached, or said "not now".
+    /// The server was not reached, or responded with 503.
     pub(super) fn failed(mut self, now: Instant) {
         self.is_reported = true;
         self.breaker.fail(now, self.probe);

@@ -109,6 +109,8 @@ pub enum EndedBy {
     Shutdown,
     /// The response was lost, and the connection was not found.
     LostResponse,
+    /// A response came that leaves the outcome open, and the connection was not found.
+    UnclearResponse(Unknown),
 }
 
 /// When to come back, where nothing better is known.

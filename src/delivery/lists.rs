@@ -32,7 +32,7 @@ pub(super) struct Lists {
 struct Latest(Mutex<Option<(Instant, List)>>);
 
 /// A recovery that uses the list. The list is kept while there is one.
-struct Entry<'a> {
+struct Reader<'a> {
     lists: &'a Lists,
     name: Name,
     latest: Arc<Latest>,
@@ -48,12 +48,12 @@ impl Lists {
     ) -> Result<List, Error> {
         let now = Instant::now();
         let name = (team, token.hash(&self.hasher));
-        let entry = Entry {
+        let reader = Reader {
             lists: self,
             name,
             latest: self.lock().entry(name).or_default().clone(),
         };
-        entry.latest.read(client, token, team, now).await
+        reader.latest.read(client, token, team, now).await
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Latest>>> {
@@ -62,7 +62,7 @@ impl Lists {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let mut lists = self.lists.lock();
         // The map's reference and this one: no other recovery uses the list.

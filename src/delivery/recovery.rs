@@ -96,6 +96,10 @@ impl CreateOperation {
             Ok(connection) => return Ok((connection, Origin::Recovered)),
             Err(missing) => missing,
         };
+        let ended_by = match sent.cause {
+            Unknown::NoResponse => EndedBy::LostResponse,
+            cause => EndedBy::UnclearResponse(cause),
+        };
         Err(match (missing, sent.cause) {
             (RecoveryResult::NotTheApi, Unknown::GatewayError(status)) => {
                 Error::NotTheApi { status }
@@ -106,9 +110,9 @@ impl CreateOperation {
                 Error::UpstreamError { status }
             }
             (RecoveryResult::NotFound | RecoveryResult::Settled, _) => {
-                self.outcome_unknown(EndedBy::LostResponse, self.is_long_ago(sent))
+                self.outcome_unknown(ended_by, self.is_long_ago(sent))
             }
-            _ => self.outcome_unknown(EndedBy::LostResponse, false),
+            _ => self.outcome_unknown(ended_by, false),
         })
     }
 

@@ -1,22 +1,22 @@
 //! request_id: the same id for the same team creates at most one connection.
 //!
-//! A claim is taken before anything is sent and kept in a [`Store`]. What it holds: who works for
-//! it, whether the request may have been sent, and in the end the id of the connection. Never a
-//! token, never a secret: the request is held as a hash keyed with the request id, and the id
-//! itself is stored only as part of a hash, so that what the store holds cannot be searched for a
+//! A call claims its request id before it sends anything. The claim is a record in a [`Store`]: which
+//! call holds it, whether the request may have been sent, and in the end the id of the connection.
+//! The record has no token and no secret. The request is in it as a hash keyed with the request id,
+//! and the id itself only as part of a hash, so that nobody who reads the store can search it for a
 //! password.
 //!
-//! The token is no part of the key: a caller whose token was renewed between two tries is still
-//! the same caller. Rights stay Chartbrew's to decide: every replay reads the row with the token
-//! of the call at hand.
+//! The token is no part of the key: a caller whose token was renewed between two calls is still the
+//! same caller. Chartbrew decides what a caller may see: every replay reads the row with the token
+//! of the call that repeats.
 //!
-//! ```text
-//! (nothing) ── claim ──▶ Claimed ── sending ──▶ Sent ── created ──▶ Created ── complete ──▶
-//! Complete
-//!     ▲                     │                    │                     │
-//!     └──── release ────────┴── release (refused)┘                     │
-//!  a holder that dies leaves    Claimed: free again   Sent: to be recovered   Created: files missing
-//! ```
+//! | the record is | it becomes | if the holder dies, the next call with the id |
+//! |---|---|---|
+//! | not there | `Claimed`, by `claim` | |
+//! | `Claimed` | `Sent`, by `sending`; or it is forgotten, by `release` | sends the request |
+//! | `Sent` | `Created`, by `created`; or it is forgotten, by `release` (refused) | recovers the outcome |
+//! | `Created` | complete, by `created` again when the files are uploaded | uploads the files |
+//! | complete | forgotten after [`RETENTION`] | returns the connection, as any call does |
 
 mod identity;
 mod lease;

@@ -1,8 +1,15 @@
-//! The error table: the one place that makes a `tonic::Status`.
+//! The error table: what a caller gets for each way a call can fail.
 //!
 //! Three kinds of failure come in (from metadata, from `convert`, from `delivery`), each matched
 //! without a catch-all, so that a new one does not compile until it has a row here. Every status
 //! has an `ErrorInfo`; its reason is what callers decide by. No text of upstream's reaches it.
+//!
+//! | module | what it has |
+//! |---|---|
+//! | this | the rows of calls that are refused before anything is sent, and of panics |
+//! | `delivery_error` | the rows of `delivery::Error` |
+//! | `rejection` | the rows of what Chartbrew refused |
+//! | `row` | a row, and how it becomes a `tonic::Status`, which no other module makes |
 //!
 //! | promise | how it is kept |
 //! |---|---|
@@ -12,6 +19,8 @@
 //! | several clients drop a call whose trailers exceed 8 KiB | [`Row::into_status`] |
 //! | what a caller alone can cause is never logged above INFO | a row is INFO unless it says otherwise |
 
+mod delivery_error;
+mod rejection;
 mod row;
 
 use std::time::Duration;
@@ -20,21 +29,21 @@ use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
 pub use self::row::DOMAIN;
-use self::row::{Row, summary};
+use self::{
+    delivery_error::unavailable_row,
+    row::{Row, summary},
+};
 use super::{
     call_record::{CallRecord, MessageRefusal},
     metadata::TokenMissing,
 };
 use crate::{
-    chartbrew::{FieldError, NotSent, Problem, Rejection, Unknown},
-    convert::{self, Violations},
-    delivery::{self, EndedBy, SentBy, Unavailable},
+    convert::Violations,
+    delivery::{self, Unavailable},
 };
 
 /// When to come back after the gateway itself was too busy.
 const OVERLOADED_RETRY: Duration = Duration::from_millis(200);
-/// When to ask again for an outcome that is not known yet.
-const UNKNOWN_RETRY: Duration = Duration::from_secs(2);
 
 /// The call that failed.
 #[derive(Debug)]
@@ -171,203 +180,6 @@ impl<'a> Context<'a> {
         self.status(row)
     }
 
-    #[rustfmt::skip]
-    fn delivery_row(&self, error: &delivery::Error) -> Row {
-        use delivery::Error::*;
-        match error {
-            Rejected(rejection) => self.rejection_row(rejection),
-            Unavailable { cause, retry_after } => unavailable_row(cause).retry_in(*retry_after),
-            RateLimited { retry_after } => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
-                "Chartbrew limits the rate of requests, also after retries; nothing was created")
-                .retry_in(*retry_after).upstream(429).warn(),
-            Overloaded => Row::new(Code::ResourceExhausted, "OVERLOADED",
-                "the gateway has as many calls under way as it may have; nothing was sent")
-                .retry_in(OVERLOADED_RETRY),
-            OutcomeUnknown { sent_by, ended_by, long_ago } =>
-                self.unknown_row(*sent_by, *ended_by, *long_ago),
-            UpstreamError { status } => Row::new(Code::Internal, "UPSTREAM_ERROR",
-                format!("Chartbrew responded with HTTP {status} and nothing was found to be created"))
-                .upstream(*status).warn(),
-            NotTheApi { status } => misconfigured_row(*status),
-            RequestIdReused => Row::new(Code::InvalidArgument, "REQUEST_ID_REUSED",
-                "request_id: was used in the last 24 h for a different request; take a new one, \
-                 or repeat the request unchanged")
-                .violation("request_id", "was used for a different request"),
-            Store(_) => Row::new(Code::Unavailable, "REQUEST_ID_STORE_UNAVAILABLE",
-                "the request_id store cannot be used, so this call sent nothing; an earlier call \
-                 with this request_id may have created the connection: repeat it with the same \
-                 request_id")
-                .retry_in(UNKNOWN_RETRY).warn(),
-            // A caller alone can make its deadline short.
-            Unclaimed => Row::new(Code::Unavailable, "REQUEST_ID_STORE_UNAVAILABLE",
-                "the call's time was over before the request_id store responded, so this call sent \
-                 nothing; an earlier call with this request_id may have created the connection: \
-                 repeat it with the same request_id")
-                .retry_in(UNKNOWN_RETRY),
-            FilesNotUploaded { connection_id, cause } => self.files_row(*connection_id, cause),
-            NotReadable { connection_id, cause } => self.not_readable_row(*connection_id, cause),
-            NoResponse(Unknown::Unreadable | Unknown::NotJson) => misconfigured_row(200),
-            // The causes of the two above: these have no row of their own.
-            NoResponse(cause) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE", cause.to_string()).warn(),
-            TooLittleTime { .. } =>
-                Row::new(Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", error.to_string()),
-            StillUnderWay => Row::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", error.to_string()),
-        }
-    }
-
-    #[rustfmt::skip]
-    fn rejection_row(&self, rejection: &Rejection) -> Row {
-        use Rejection::*;
-        let row = match rejection {
-            TokenRejected if self.own_token => Row::new(Code::FailedPrecondition, "GATEWAY_TOKEN_REJECTED",
-                "Chartbrew rejected the gateway's own token; its operator must set a valid one \
-                 (CHARTBREW_TOKEN or CHARTBREW_TOKEN_FILE)").error(),
-            TokenRejected => Row::new(Code::Unauthenticated, "TOKEN_REJECTED",
-                "Chartbrew rejected the token: it is wrong, expired or revoked, or its user is gone"),
-            AccessDenied => Row::new(Code::PermissionDenied, "ACCESS_DENIED",
-                format!("the token has no right to do this in team {}, or there is no such team", self.team())),
-            ConnectionNotFound => Row::new(Code::NotFound, "CONNECTION_NOT_FOUND",
-                format!("team {} has no such connection", self.team())),
-            AlreadyExists => Row::new(Code::AlreadyExists, "ALREADY_EXISTS",
-                "Chartbrew says that it exists already"),
-            TooLarge => Row::new(Code::InvalidArgument, "TOO_LARGE",
-                "Chartbrew, or a proxy before it, refused the request as too large"),
-            Fields(fields) => fields_row(fields),
-            Unexplained(status) => Row::new(Code::FailedPrecondition, "REJECTED_BY_CHARTBREW",
-                format!("Chartbrew responded with HTTP {status} without saying why; it does so when a \
-                    source's settings do not do: jira needs an atlassian.net host, a user and a token, \
-                    stripeOfficial a key that Stripe accepts")),
-            SourceDisabled => Row::new(Code::FailedPrecondition, "SOURCE_DISABLED",
-                "this connection type is switched off on the Chartbrew server"),
-            HostNotAllowed => Row::new(Code::FailedPrecondition, "HOST_NOT_ALLOWED",
-                "Chartbrew does not connect to this host: it is in a private network, or the URL is \
-                 none; Chartbrew's operator can allow private networks"),
-            StoreUnavailable => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-                "Chartbrew cannot reach its own database; nothing was created").warn(),
-            RateLimited(_) => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
-                "Chartbrew limits the rate of requests; nothing was created").warn(),
-            NotForwarded(_) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-                "a proxy before Chartbrew forwarded nothing (HTTP 503); nothing was created").warn(),
-            NotTheApi(status) => misconfigured_row(*status),
-        };
-        match rejection.http_status() {
-            Some(status) => row.upstream(status),
-            None => row,
-        }
-    }
-
-    fn unknown_row(&self, sent_by: SentBy, ended_by: EndedBy, long_ago: bool) -> Row {
-        let (code, why) = match ended_by {
-            EndedBy::Deadline => (Code::DeadlineExceeded, "the deadline passed"),
-            EndedBy::Shutdown => (Code::Unknown, "the gateway stopped"),
-            EndedBy::LostResponse => (Code::Unknown, "the response was lost"),
-        };
-        let what = match sent_by {
-            SentBy::ThisCall => {
-                format!("the request was sent and {why} before its outcome was known")
-            }
-            SentBy::EarlierCall => format!(
-                "an earlier call with this request_id has sent the request, or is doing so, and {why} \
-                 before its outcome was known"
-            ),
-        };
-        let next = match self.request_id {
-            Some(_) if long_ago => {
-                "it was sent long ago and is not there, so it was most likely never created: look \
-                 for it in the team's connections, then use a new request_id"
-            }
-            Some(_) => "repeat the call with the same request_id and request to learn the outcome",
-            None if self.forgets_ids => {
-                "look for it in the team's connections before creating it again: the gateway is \
-                 stopping and forgets request_ids"
-            }
-            None => {
-                "look for it in the team's connections before creating it again; a request_id \
-                 would have made repeating safe"
-            }
-        };
-        let message = format!("{what}: the connection may exist or come to exist; {next}");
-        let row = Row::new(code, "OUTCOME_UNKNOWN", message).with("team_id", self.team());
-        let row = match ended_by {
-            // A caller alone can make its deadline short.
-            EndedBy::Deadline => row,
-            EndedBy::Shutdown | EndedBy::LostResponse => row.warn(),
-        };
-        match self.request_id {
-            Some(id) if long_ago => row.with("request_id", id),
-            Some(id) => row.with("request_id", id).retry_in(UNKNOWN_RETRY),
-            None => row,
-        }
-    }
-
-    /// The connection exists: the code must not be one that says otherwise.
-    fn files_row(&self, connection_id: i32, cause: &delivery::Error) -> Row {
-        let because = self.delivery_row(cause);
-        let code = match because.code {
-            code @ (Code::InvalidArgument
-            | Code::Unauthenticated
-            | Code::PermissionDenied
-            | Code::NotFound) => code,
-            _ => Code::FailedPrecondition,
-        };
-        // The texts of the others say that nothing was created.
-        let why = match code {
-            Code::FailedPrecondition => cause.to_string(),
-            _ => because.message,
-        };
-        let next = match (cause, self.request_id) {
-            (delivery::Error::StillUnderWay, Some(_)) => {
-                "repeat the call with the same request_id: it waits for the upload under way"
-            }
-            (delivery::Error::StillUnderWay, None) => {
-                "the upload under way is carried to its end: look at the connection before you \
-                 upload again, and do not create it again"
-            }
-            (delivery::Error::TooLittleTime { .. }, Some(_)) => {
-                "repeat the call with the same request_id and a longer deadline"
-            }
-            (_, Some(_)) => "repeat the call with the same request_id to upload them",
-            (_, None) => "upload them to that connection; do not create it again",
-        };
-        let message = format!(
-            "connection {connection_id} was created but its files were not uploaded: {why}; {next}"
-        );
-        let mut row = Row::new(code, "FILES_NOT_UPLOADED", message)
-            .with("connection_id", connection_id)
-            .with("cause", because.reason);
-        row.violations = because.violations;
-        row.upstream_status = because.upstream_status;
-        row.level = because.level;
-        match self.request_id {
-            Some(_) => row.retry_in(UNKNOWN_RETRY),
-            None => row,
-        }
-    }
-
-    fn not_readable_row(&self, connection_id: i32, cause: &delivery::Error) -> Row {
-        let mut row = self
-            .delivery_row(cause)
-            .with("connection_id", connection_id);
-        // What these codes say, that nothing was created, would not be true.
-        if matches!(row.code, Code::Unavailable | Code::ResourceExhausted) {
-            row.message = cause.to_string();
-            row.code = Code::Unknown;
-            row.reason = "OUTCOME_UNKNOWN";
-        }
-        row.retry = None;
-        row.message = format!(
-            "connection {connection_id} was created, but it cannot be read now: {}",
-            row.message
-        );
-        match self.request_id {
-            Some(id) if row.reason == "OUTCOME_UNKNOWN" => row
-                .with("request_id", id)
-                .with("team_id", self.team())
-                .retry_in(UNKNOWN_RETRY),
-            _ => row,
-        }
-    }
-
     fn team(&self) -> i32 {
         self.team_id.unwrap_or_default()
     }
@@ -376,69 +188,5 @@ impl<'a> Context<'a> {
         self.record
             .failed(row.reason, row.level, row.upstream_status);
         row.into_status(self.record.request_id())
-    }
-}
-
-#[rustfmt::skip]
-fn unavailable_row(cause: &Unavailable) -> Row {
-    let row = |message: &str| Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-        format!("{message}; nothing was created"));
-    match cause {
-        Unavailable::NotSent(NotSent::Tls) => row("TLS with Chartbrew failed: its certificate \
-            does not verify, or CHARTBREW_URL names the wrong host or scheme").error(),
-        Unavailable::NotSent(NotSent::Request) => Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED",
-            "the request to Chartbrew could not be built; look at CHARTBREW_URL").error(),
-        Unavailable::NotSent(cause @ (NotSent::Dns | NotSent::Connect | NotSent::ConnectTimeout)) =>
-            row(&format!("Chartbrew cannot be reached: {cause}")).warn(),
-        Unavailable::Rejected(Rejection::StoreUnavailable) =>
-            row("Chartbrew cannot reach its own database").upstream(400).warn(),
-        Unavailable::Rejected(rejection) => {
-            let row = row(&format!("Chartbrew is not ready: {rejection}")).warn();
-            match rejection.http_status() { Some(status) => row.upstream(status), None => row }
-        }
-        Unavailable::CircuitOpen =>
-            row("Chartbrew could not be reached several times in a row; the circuit is open").warn(),
-        Unavailable::DeadlineBeforeSending | Unavailable::NotSent(NotSent::Withheld) =>
-            row("the call's time was over before the request could be sent"),
-    }
-}
-
-fn misconfigured_row(status: u16) -> Row {
-    let what = match status {
-        200..=299 => "responded with something that is not Chartbrew's JSON".to_owned(),
-        300..=399 => format!("responded with HTTP {status}, a redirect, which is not followed"),
-        _ => format!("responded with HTTP {status}: it does not know the route"),
-    };
-    let message =
-        format!("what CHARTBREW_URL points at {what}; set it to the address of Chartbrew's API");
-    Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED", message)
-        .upstream(status)
-        .error()
-}
-
-fn fields_row(fields: &[FieldError]) -> Row {
-    let violations: Vec<_> = fields
-        .iter()
-        .map(|error| {
-            let field = convert::proto_field(error.field).unwrap_or("connection");
-            FieldViolation::new(field, problem_text(error.problem))
-        })
-        .collect();
-    let message = summary("Chartbrew refused the request", &violations);
-    let mut row = Row::new(Code::InvalidArgument, "REJECTED_BY_CHARTBREW", message);
-    row.violations = violations;
-    row
-}
-
-fn problem_text(problem: Problem) -> &'static str {
-    match problem {
-        Problem::NotText => "must be a text",
-        Problem::Missing => "is required by Chartbrew",
-        Problem::TooLong => "is too long for Chartbrew's database",
-        Problem::WrongType => "has a value of the wrong type for Chartbrew's database",
-        Problem::OutOfRange => "is out of the range of Chartbrew's database",
-        Problem::NotUnique => "must be unique and is taken",
-        Problem::NoSuchReference => "refers to something that does not exist",
-        Problem::Invalid => "was refused by Chartbrew",
     }
 }

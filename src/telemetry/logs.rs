@@ -7,7 +7,12 @@
 use std::{io::IsTerminal, sync::OnceLock};
 
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::FilterExt, fmt, layer::SubscriberExt, registry::Registry, reload,
+    EnvFilter, Layer,
+    filter::{FilterExt, LevelFilter, ParseError},
+    fmt,
+    layer::SubscriberExt,
+    registry::Registry,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -39,8 +44,18 @@ pub struct Logs {
 
 /// The filter cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidFilter(#[from] tracing_subscriber::filter::ParseError);
+pub enum InvalidFilter {
+    /// It is no env-filter.
+    #[error("{0}")]
+    Syntax(#[from] ParseError),
+    /// A word that is no level. `EnvFilter` would read it as a target, show that target's lines
+    /// and hide all others: a typing mistake would silence the log.
+    #[error(
+        "a word alone must be off, error, warn, info, debug or trace; a target needs a level, \
+         as in chartbrew_gateway=debug"
+    )]
+    NoLevel,
+}
 
 /// The filter cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +79,19 @@ pub fn filter() -> Option<String> {
 /// # Errors
 /// If it is no env-filter, or the log was not set up by [`Logs::init`].
 pub fn set_filter(filter: &str) -> Result<(), NotChanged> {
-    let filter = EnvFilter::try_new(filter).map_err(InvalidFilter)?;
+    let filter = parse(filter)?;
     let handle = FILTER.get().ok_or(NotChanged::NotOurs)?;
     handle.reload(filter).map_err(|_| NotChanged::NotOurs)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
+    for directive in filter.split(',').map(str::trim) {
+        let is_word = !directive.is_empty() && !directive.contains(['=', '[']);
+        if is_word && directive.parse::<LevelFilter>().is_err() {
+            return Err(InvalidFilter::NoLevel);
+        }
+    }
+    Ok(EnvFilter::try_new(filter)?)
 }
 
 impl Default for Logs {
@@ -95,8 +120,7 @@ impl Logs {
     /// # Errors
     /// If it is no env-filter.
     pub fn check(&self) -> Result<(), InvalidFilter> {
-        EnvFilter::try_new(&self.filter)?;
-        Ok(())
+        parse(&self.filter).map(drop)
     }
 
     /// Starts to log. Does nothing if the process logs already.
@@ -104,7 +128,7 @@ impl Logs {
     /// # Errors
     /// If the filter is no env-filter.
     pub fn init(&self) -> Result<(), InvalidFilter> {
-        let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&self.filter)?);
+        let (filter, handle) = reload::Layer::new(parse(&self.filter)?);
         let layer = self.lines(std::io::stderr, filter)?;
         // A test may have set up its own subscriber.
         if Registry::default().with(layer).try_init().is_ok() {
@@ -121,7 +145,7 @@ impl Logs {
     where
         W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
     {
-        self.lines(writer, EnvFilter::try_new(&self.filter)?)
+        self.lines(writer, parse(&self.filter)?)
     }
 
     fn lines<W, F>(

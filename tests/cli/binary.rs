@@ -34,7 +34,7 @@ pub(crate) struct Running {
 }
 
 /// The binary, to be run with nothing in its environment but these variables.
-fn gateway(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+pub(crate) fn gateway(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chartbrew-gateway"));
     command
         .args(arguments)

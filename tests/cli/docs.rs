@@ -6,7 +6,9 @@ const TELEMETRY: &str = "docs/telemetry.md";
 
 #[test]
 fn every_reason_of_the_error_table_is_documented() {
-    let table = read("src/grpc/status.rs");
+    let table: String = ["status", "status/delivery_error", "status/rejection"]
+        .map(|file| read(&format!("src/grpc/{file}.rs")))
+        .concat();
     let document = read("docs/errors.md");
 
     let in_code: BTreeSet<_> = table.split('"').filter(|text| is_reason(text)).collect();

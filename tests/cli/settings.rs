@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::binary::{Ended, run};
+use crate::binary::{Ended, gateway, run};
 
 const SECRET: &str = "not-for-your-eyes";
 
@@ -43,10 +43,20 @@ async fn check_prints_every_setting_and_no_secret() {
     assert!(!help.contains(SECRET), "{help}");
 }
 
+#[test]
+fn check_ends_quietly_if_nobody_reads_on() {
+    // What `head -1` does after the first line, here before it.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = gateway(&["check"], &[]).stdout(writer).output().unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), &*stderr), (Some(0), ""));
+}
+
 #[tokio::test]
 async fn one_mistake_is_one_line_that_names_its_variable() {
     let own_token = ("CHARTBREW_TOKEN", SECRET);
-    let cases: [(&[(&str, &str)], &str); 15] = [
+    let cases: [(&[(&str, &str)], &str); 16] = [
         (&[("CHARTBREW_URL", SECRET)], "CHARTBREW_URL"),
         (&[("CHARTBREW_URL", "ftp://charts")], "CHARTBREW_URL"),
         (
@@ -70,6 +80,7 @@ async fn one_mistake_is_one_line_that_names_its_variable() {
             &[("GATEWAY_CREATE_DEADLINE", "120")],
             "GATEWAY_CREATE_DEADLINE",
         ),
+        (&[("GATEWAY_LOG", "loud")], "GATEWAY_LOG"),
         (&[("GATEWAY_LOG_FORMAT", "xml")], "GATEWAY_LOG_FORMAT"),
         (
             &[("OTEL_EXPORTER_OTLP_ENDPOINT", SECRET)],

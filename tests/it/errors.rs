@@ -155,6 +155,41 @@ async fn every_response_of_upstream_has_its_row() {
 }
 
 #[tokio::test]
+async fn an_unknown_outcome_names_the_response_that_left_it_open() {
+    let create = Fault::create;
+    let database_lost = r#"{"name":"SequelizeDatabaseError","parent":{}}"#;
+    for (fault, says, status) in [
+        (
+            create().body(502, HTML, ""),
+            "a proxy before Chartbrew responded with HTTP 502",
+            Some("502"),
+        ),
+        (
+            create().body(400, JSON, database_lost),
+            "lost its database",
+            Some("400"),
+        ),
+        (
+            create().drop_before_storing(),
+            "the response was lost",
+            None,
+        ),
+    ] {
+        let sandbox = sandbox().await;
+        sandbox.script([fault]);
+        let gateway = gateway(&sandbox.url())
+            .with(|settings| settings.delivery.recovery_window = Duration::from_millis(800))
+            .start()
+            .await;
+        let failed = failure(gateway.create(minimal("m")).await);
+        assert_eq!(failed.reason, "OUTCOME_UNKNOWN");
+        let message = failed.status.message();
+        assert!(message.contains(says), "{message}");
+        assert_eq!(failed.metadata("http_status"), status, "{message}");
+    }
+}
+
+#[tokio::test]
 async fn fields_that_chartbrew_refuses_are_named_as_in_the_contract() {
     let sandbox = sandbox().await;
     let body = r#"{"errors":[{"path":"sshHost","validatorKey":"is_null"},{"path":"no_such"},

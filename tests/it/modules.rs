@@ -176,7 +176,7 @@ fn sources() -> BTreeMap<Module, String> {
 
 fn code(path: &PathBuf) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let text = text.split("#[cfg(test)]\n").next().unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let lines = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));

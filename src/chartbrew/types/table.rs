@@ -21,7 +21,8 @@
 //! | `type` | what its JSON value is read as, and written from |
 //! | `check` | the function of `convert/check.rs` that checks and maps it in a request |
 //! | `show` | the function of `convert/show.rs` that maps it in a response |
-//! | `compare`, `clear`, `secret` | its rules: see [`Compare`], [`Clear`], [`Secret`] |
+//! | `compare` | how a recovery compares it with a row: see [`Compare`] |
+//! | `clear`, `secret` | what was measured for later RPCs, see [`Clear`] and [`Secret`]; no code of this version reads them |
 //!
 //! A field that every request has, or that none carries, has code of its own where it is used;
 //! [`OTHERS`] has its names and rules.

@@ -1,10 +1,10 @@
 //! Claims kept in Redis or Valkey: shared by several gateways, and there after a restart of one.
 //!
-//! Every change is one script, so that no two gateways make half of one each, and goes by the
-//! server's clock, so that theirs need not agree. A gateway that dies cannot give its claims up:
-//! each is held on a lease that its holder renews while it works ([`Lease`]), and is free, or to be
-//! recovered, once that has lapsed. A holder whose lease lapsed while it was alive after all, and
-//! whose claim another has taken since, is refused when it is about to send.
+//! Every change is one script, which the server runs as one step. It uses the server's clock, so
+//! that the clocks of the gateways need not agree. A gateway that dies cannot give its claims up. So
+//! each claim is held by a lease, which its holder renews while it works ([`Lease`]); when the lease
+//! has expired, another call may take the claim. If the holder was only slow, it is refused when it
+//! is about to send.
 //!
 //! A record that the server loses can lead to a second connection. So use a server that does not
 //! evict (`maxmemory-policy noeviction`) and that persists, if ids must survive its restart. A
@@ -33,9 +33,9 @@ use super::{Holder, Identity, Key, Lease, Next, StoreError, identity::hex};
 
 /// Where the names of all keys begin.
 const PREFIX: &str = "chartbrew-gateway";
-/// The pause before the second look at a claim that another holds; it doubles.
+/// The pause before a claim that another call holds is read again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// No pause between looks is longer.
+/// No pause between two reads is longer.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// That the store cannot be reached is logged at most this often.
 const LOG_PAUSE: Duration = Duration::from_secs(10);

@@ -115,8 +115,9 @@ impl Row {
         self
     }
 
-    pub(super) fn upstream(mut self, status: u16) -> Self {
-        self.upstream_status = Some(status);
+    /// The HTTP status of the response that decided, if one did.
+    pub(super) fn upstream(mut self, status: impl Into<Option<u16>>) -> Self {
+        self.upstream_status = status.into();
         self
     }
 

@@ -98,6 +98,7 @@ async fn the_logs_filter_can_be_changed_while_it_runs() {
             .status
     };
     assert_eq!(put("", "chartbrew_gateway=loud").await, 400);
+    assert_eq!(put("", "loud").await, 400);
     assert_eq!(put("host: rebound.example\r\n", "trace").await, 403);
     assert_eq!(put("", &"a".repeat(5000)).await, 413);
     assert_eq!(gateway.get("/log").await.body, "info\n");

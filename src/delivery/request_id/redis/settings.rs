@@ -24,8 +24,8 @@ pub(super) struct Times {
     pub(super) operation: Duration,
     /// Limit of one attempt to connect. Default 1 s; goes on behind an operation that gave up.
     pub(super) connect: Duration,
-    /// After that long without a word of its holder, a claim is taken for a dead one's. Default
-    /// 15 s.
+    /// A claim that its holder has not renewed for that long is free: its process has died, or is
+    /// cut off. Default 15 s.
     pub(super) lease: Duration,
     /// How long a record is kept after it was last changed. Default [`RETENTION`].
     pub(super) retention: Duration,

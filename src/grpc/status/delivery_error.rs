@@ -1,0 +1,222 @@
+//! The rows of [`delivery::Error`]: Chartbrew, the way to it, or the gateway's own limits failed a
+//! call whose request was in order.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+use super::{Context, OVERLOADED_RETRY, rejection::misconfigured_row, row::Row};
+use crate::{
+    chartbrew::{NotSent, Rejection, Unknown},
+    delivery::{self, EndedBy, SentBy, Unavailable},
+};
+
+/// When to ask again for an outcome that is not known yet.
+const UNKNOWN_RETRY: Duration = Duration::from_secs(2);
+
+impl Context<'_> {
+    #[rustfmt::skip]
+    pub(super) fn delivery_row(&self, error: &delivery::Error) -> Row {
+        use delivery::Error::*;
+        match error {
+            Rejected(rejection) => self.rejection_row(rejection),
+            Unavailable { cause, retry_after } => unavailable_row(cause).retry_in(*retry_after),
+            RateLimited { retry_after } => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
+                "Chartbrew limits the rate of requests, also after retries; nothing was created")
+                .retry_in(*retry_after).upstream(429).warn(),
+            Overloaded => Row::new(Code::ResourceExhausted, "OVERLOADED",
+                "the gateway has as many calls under way as it may have; nothing was sent")
+                .retry_in(OVERLOADED_RETRY),
+            OutcomeUnknown { sent_by, ended_by, long_ago } =>
+                self.unknown_row(*sent_by, *ended_by, *long_ago),
+            UpstreamError { status } => Row::new(Code::Internal, "UPSTREAM_ERROR",
+                format!("Chartbrew responded with HTTP {status} and nothing was found to be created"))
+                .upstream(*status).warn(),
+            NotTheApi { status } => misconfigured_row(*status),
+            RequestIdReused => Row::new(Code::InvalidArgument, "REQUEST_ID_REUSED",
+                "request_id: was used in the last 24 h for a different request; take a new one, \
+                 or repeat the request unchanged")
+                .violation("request_id", "was used for a different request"),
+            Store(_) => Row::new(Code::Unavailable, "REQUEST_ID_STORE_UNAVAILABLE",
+                "the request_id store cannot be used, so this call sent nothing; an earlier call \
+                 with this request_id may have created the connection: repeat it with the same \
+                 request_id")
+                .retry_in(UNKNOWN_RETRY).warn(),
+            // A caller alone can make its deadline short.
+            Unclaimed => Row::new(Code::Unavailable, "REQUEST_ID_STORE_UNAVAILABLE",
+                "the call's time was over before the request_id store responded, so this call sent \
+                 nothing; an earlier call with this request_id may have created the connection: \
+                 repeat it with the same request_id")
+                .retry_in(UNKNOWN_RETRY),
+            FilesNotUploaded { connection_id, cause } => self.files_row(*connection_id, cause),
+            NotReadable { connection_id, cause } => self.not_readable_row(*connection_id, cause),
+            NoResponse(Unknown::Unreadable | Unknown::NotJson) => misconfigured_row(200),
+            // The causes of the two above: these have no row of their own.
+            NoResponse(cause) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE", cause.to_string()).warn(),
+            TooLittleTime { .. } =>
+                Row::new(Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", error.to_string()),
+            StillUnderWay => Row::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", error.to_string()),
+        }
+    }
+
+    fn unknown_row(&self, sent_by: SentBy, ended_by: EndedBy, long_ago: bool) -> Row {
+        let code = match ended_by {
+            EndedBy::Deadline => Code::DeadlineExceeded,
+            EndedBy::Shutdown | EndedBy::LostResponse | EndedBy::UnclearResponse(_) => {
+                Code::Unknown
+            }
+        };
+        let why = ended_text(ended_by);
+        let what = match sent_by {
+            SentBy::ThisCall => format!("the request was sent and {why}"),
+            SentBy::EarlierCall => format!(
+                "an earlier call with this request_id has sent the request, or is doing so, and {why}"
+            ),
+        };
+        let next = match self.request_id {
+            Some(_) if long_ago => {
+                "it was sent long ago and is not there, so it was most likely never created: look \
+                 for it in the team's connections, then use a new request_id"
+            }
+            Some(_) => "repeat the call with the same request_id and request to learn the outcome",
+            None if self.forgets_ids => {
+                "look for it in the team's connections before creating it again: the gateway is \
+                 stopping and forgets request_ids"
+            }
+            None => {
+                "look for it in the team's connections before creating it again; a request_id \
+                 would have made repeating safe"
+            }
+        };
+        let message = format!("{what}: the connection may exist or come to exist; {next}");
+        let row = Row::new(code, "OUTCOME_UNKNOWN", message).with("team_id", self.team());
+        let row = match ended_by {
+            // A caller alone can make its deadline short.
+            EndedBy::Deadline => row,
+            EndedBy::Shutdown | EndedBy::LostResponse => row.warn(),
+            EndedBy::UnclearResponse(cause) => row.upstream(cause.http_status()).warn(),
+        };
+        match self.request_id {
+            Some(id) if long_ago => row.with("request_id", id),
+            Some(id) => row.with("request_id", id).retry_in(UNKNOWN_RETRY),
+            None => row,
+        }
+    }
+
+    /// The connection exists: the code must not be one that says otherwise.
+    fn files_row(&self, connection_id: i32, cause: &delivery::Error) -> Row {
+        let because = self.delivery_row(cause);
+        let code = match because.code {
+            code @ (Code::InvalidArgument
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::NotFound) => code,
+            _ => Code::FailedPrecondition,
+        };
+        // The texts of the others say that nothing was created.
+        let why = match code {
+            Code::FailedPrecondition => cause.to_string(),
+            _ => because.message,
+        };
+        let next = match (cause, self.request_id) {
+            (delivery::Error::StillUnderWay, Some(_)) => {
+                "repeat the call with the same request_id: it waits for the upload under way"
+            }
+            (delivery::Error::StillUnderWay, None) => {
+                "the upload under way is carried to its end: look at the connection before you \
+                 upload again, and do not create it again"
+            }
+            (delivery::Error::TooLittleTime { .. }, Some(_)) => {
+                "repeat the call with the same request_id and a longer deadline"
+            }
+            (_, Some(_)) => "repeat the call with the same request_id to upload them",
+            (_, None) => "upload them to that connection; do not create it again",
+        };
+        let message = format!(
+            "connection {connection_id} was created but its files were not uploaded: {why}; {next}"
+        );
+        let mut row = Row::new(code, "FILES_NOT_UPLOADED", message)
+            .with("connection_id", connection_id)
+            .with("cause", because.reason);
+        row.violations = because.violations;
+        row.upstream_status = because.upstream_status;
+        row.level = because.level;
+        match self.request_id {
+            Some(_) => row.retry_in(UNKNOWN_RETRY),
+            None => row,
+        }
+    }
+
+    fn not_readable_row(&self, connection_id: i32, cause: &delivery::Error) -> Row {
+        let mut row = self
+            .delivery_row(cause)
+            .with("connection_id", connection_id);
+        // What these codes say, that nothing was created, would not be true.
+        if matches!(row.code, Code::Unavailable | Code::ResourceExhausted) {
+            row.message = cause.to_string();
+            row.code = Code::Unknown;
+            row.reason = "OUTCOME_UNKNOWN";
+        }
+        row.retry = None;
+        row.message = format!(
+            "connection {connection_id} was created, but it cannot be read now: {}",
+            row.message
+        );
+        match self.request_id {
+            Some(id) if row.reason == "OUTCOME_UNKNOWN" => row
+                .with("request_id", id)
+                .with("team_id", self.team())
+                .retry_in(UNKNOWN_RETRY),
+            _ => row,
+        }
+    }
+}
+
+#[rustfmt::skip]
+pub(super) fn unavailable_row(cause: &Unavailable) -> Row {
+    let row = |message: &str| Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+        format!("{message}; nothing was created"));
+    match cause {
+        Unavailable::NotSent(NotSent::Tls) => row("TLS with Chartbrew failed: its certificate \
+            does not verify, or CHARTBREW_URL names the wrong host or scheme").error(),
+        Unavailable::NotSent(NotSent::Request) => Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED",
+            "the request to Chartbrew could not be built; look at CHARTBREW_URL").error(),
+        Unavailable::NotSent(cause @ (NotSent::Dns | NotSent::Connect | NotSent::ConnectTimeout)) =>
+            row(&format!("Chartbrew cannot be reached: {cause}")).warn(),
+        Unavailable::Rejected(Rejection::StoreUnavailable) =>
+            row("Chartbrew cannot reach its own database").upstream(400).warn(),
+        Unavailable::Rejected(rejection) => row(&format!("Chartbrew is not ready: {rejection}"))
+            .upstream(rejection.http_status()).warn(),
+        Unavailable::CircuitOpen =>
+            row("Chartbrew could not be reached several times in a row; the circuit is open").warn(),
+        Unavailable::DeadlineBeforeSending | Unavailable::NotSent(NotSent::Withheld) =>
+            row("the call's time was over before the request could be sent"),
+    }
+}
+
+/// What ended the wait for an outcome, to follow "the request was sent and".
+fn ended_text(ended_by: EndedBy) -> String {
+    let cause = match ended_by {
+        EndedBy::Deadline => return "the deadline passed before its outcome was known".to_owned(),
+        EndedBy::Shutdown => return "the gateway stopped before its outcome was known".to_owned(),
+        EndedBy::LostResponse => Unknown::NoResponse,
+        EndedBy::UnclearResponse(cause) => cause,
+    };
+    match cause {
+        Unknown::NoResponse => "the response was lost before its outcome was known".to_owned(),
+        Unknown::GatewayError(status) => format!(
+            "a proxy before Chartbrew responded with HTTP {status}, which does not tell whether \
+             Chartbrew executed it"
+        ),
+        Unknown::ServerError(status) => format!(
+            "Chartbrew responded with HTTP {status}, and whether it created the connection could \
+             not be determined"
+        ),
+        Unknown::StoreLost => {
+            "Chartbrew lost its database before the outcome was known (HTTP 400)".to_owned()
+        }
+        Unknown::Unreadable | Unknown::NotJson | Unknown::TooLarge => {
+            "the response could not be read, so that its outcome is not known".to_owned()
+        }
+    }
+}
