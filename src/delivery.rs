@@ -206,7 +206,7 @@ impl Delivery {
             Err(_) => Err(Error::Overloaded),
             Ok(permit) => {
                 let operation = CreateOperation::new(self.shared.clone(), caller, create);
-                let protocol = operation.clone().run();
+                let protocol = Box::pin(operation.clone().run());
                 operation.wait((permit, InFlight::begin()), protocol).await
             }
         };

@@ -196,11 +196,8 @@ impl CreateOperation {
     ) -> Result<Found, chartbrew::Error> {
         let team = self.create.team;
         let json = self.create.body.json().clone();
-        let response = self
-            .shared
-            .client
-            .create(&self.caller.token, team, json, state.clone());
-        let mut response = std::pin::pin!(response);
+        let client = &self.shared.client;
+        let mut response = Box::pin(client.create(&self.caller.token, team, json, state.clone()));
         let deadline = self.caller.deadline.instant();
         let left = deadline.saturating_duration_since(Instant::now());
         let look_at = deadline - (left / 4).min(LONGEST_RESERVE);

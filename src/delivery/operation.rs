@@ -90,7 +90,7 @@ impl CreateOperation {
     pub(super) async fn wait(
         self: Arc<Self>,
         permit: Permit,
-        protocol: impl Future<Output = Result<Found, Error>> + Send + 'static,
+        protocol: Work,
     ) -> Result<Found, Error> {
         let work = self.clone().work(telemetry::propagate(protocol));
         let mut waiting = Waiting {

@@ -1,9 +1,12 @@
 //! A connection as Chartbrew returns it.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 
 use super::{fields::OptionalFields, lenient::put, names, unreadable::Unreadable};
@@ -59,6 +62,13 @@ pub struct Connection {
     pub extra: Map<String, Value>,
 }
 
+/// Reads a row.
+struct RowVisitor;
+
+/// A field's name, as it is in the response where no escape is in it.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 // === impl Connection ===
 
 impl Connection {
@@ -69,33 +79,62 @@ impl Connection {
     /// [`Unreadable`], which says nothing about whether the call took effect: after a 200 to a
     /// create, the connection exists.
     pub fn from_json(json: &[u8]) -> Result<Self, Unreadable> {
-        let Value::Object(object) = serde_json::from_slice(json)? else {
-            return Err(Unreadable::WrongShape);
-        };
-        let mut id = None;
-        let mut row = Self::default();
-        for (name, value) in object {
-            let left = match &*name {
-                names::ID => put(&mut id, value),
-                names::TEAM_ID => put(&mut row.team_id, value),
-                names::NAME => put(&mut row.name, value),
-                names::TYPE => put(&mut row.kind, value),
-                names::SUB_TYPE => put(&mut row.sub_type, value),
-                names::SSL_CA => put(&mut row.ssl_ca, value),
-                names::SSL_CERT => put(&mut row.ssl_cert, value),
-                names::SSL_KEY => put(&mut row.ssl_key, value),
-                names::HAS_SSH_PASSWORD => put(&mut row.has_ssh_password, value),
-                names::HAS_SSH_PRIVATE_KEY => put(&mut row.has_ssh_private_key, value),
-                names::HAS_SSH_PASSPHRASE => put(&mut row.has_ssh_passphrase, value),
-                names::CREATED_AT => put(&mut row.created_at, value),
-                names::UPDATED_AT => put(&mut row.updated_at, value),
-                _ => row.fields.put(&name, value),
-            };
-            if let Some(value) = left {
-                row.extra.insert(name, value);
-            }
+        let row: Self = serde_json::from_slice(json)?;
+        match row.id > 0 {
+            true => Ok(row),
+            false => Err(Unreadable::NoId),
         }
-        row.id = id.filter(|id| *id > 0).ok_or(Unreadable::NoId)?;
+    }
+
+    /// Takes a field of a row. If one comes twice, the last one counts.
+    fn put(&mut self, name: &str, value: Value) {
+        let left = match name {
+            names::ID => {
+                let mut id = None;
+                let left = put(&mut id, value);
+                self.id = id.unwrap_or_default();
+                left
+            }
+            names::TEAM_ID => put(&mut self.team_id, value),
+            names::NAME => put(&mut self.name, value),
+            names::TYPE => put(&mut self.kind, value),
+            names::SUB_TYPE => put(&mut self.sub_type, value),
+            names::SSL_CA => put(&mut self.ssl_ca, value),
+            names::SSL_CERT => put(&mut self.ssl_cert, value),
+            names::SSL_KEY => put(&mut self.ssl_key, value),
+            names::HAS_SSH_PASSWORD => put(&mut self.has_ssh_password, value),
+            names::HAS_SSH_PRIVATE_KEY => put(&mut self.has_ssh_private_key, value),
+            names::HAS_SSH_PASSPHRASE => put(&mut self.has_ssh_passphrase, value),
+            names::CREATED_AT => put(&mut self.created_at, value),
+            names::UPDATED_AT => put(&mut self.updated_at, value),
+            _ => self.fields.put(name, value),
+        };
+        match left {
+            Some(value) => drop(self.extra.insert(name.to_owned(), value)),
+            None => drop(self.extra.remove(name)),
+        }
+    }
+}
+
+/// A field at a time, so that no tree of the whole row is built.
+impl<'de> Deserialize<'de> for Connection {
+    fn deserialize<D: Deserializer<'de>>(row: D) -> Result<Self, D::Error> {
+        row.deserialize_map(RowVisitor)
+    }
+}
+
+impl<'de> Visitor<'de> for RowVisitor {
+    type Value = Connection;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a connection")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Connection, A::Error> {
+        let mut row = Connection::default();
+        while let Some((Name(name), value)) = fields.next_entry()? {
+            row.put(&name, value);
+        }
         Ok(row)
     }
 }

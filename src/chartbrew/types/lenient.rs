@@ -31,17 +31,16 @@ pub(super) trait Modelled: Sized {
     fn read(value: Value) -> Result<Self, Value>;
 }
 
-/// Puts a value into its place. Null counts as unset; a value that is not of the modelled type is
-/// given back.
+/// Puts a value into its place, in which none is left otherwise. Null counts as unset; a value that
+/// is not of the modelled type is given back.
 pub(super) fn put<T: Modelled>(place: &mut Option<T>, value: Value) -> Option<Value> {
-    match T::read(value) {
-        Ok(value) => {
-            *place = Some(value);
-            None
-        }
-        Err(Value::Null) => None,
-        Err(other) => Some(other),
-    }
+    let (read, left) = match T::read(value) {
+        Ok(value) => (Some(value), None),
+        Err(Value::Null) => (None, None),
+        Err(other) => (None, Some(other)),
+    };
+    *place = read;
+    left
 }
 
 /// The largest integer up to which every whole number is a `f64` of its own, 2^53.
