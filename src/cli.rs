@@ -53,7 +53,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => {
                 let config = Config::read(&args)?;
-                config.logs.init()?;
+                let _logging = config.logs.init()?;
                 runtime(&config)?.block_on(serve(config))
             }
             #[cfg(feature = "demo")]
@@ -63,12 +63,12 @@ impl Cli {
                 if config.logs.filter == telemetry::Logs::default().filter {
                     config.logs.filter = "warn".to_owned();
                 }
-                config.logs.init()?;
+                let _logging = config.logs.init()?;
                 runtime(&config)?.block_on(demo::run(config))
             }
             #[cfg(feature = "demo")]
             Command::Sandbox { listen } => {
-                telemetry::Logs::default().init()?;
+                let _logging = telemetry::Logs::default().init()?;
                 Runtime::new()?.block_on(demo::run_sandbox(listen))
             }
             Command::Check(args) => check(&args),

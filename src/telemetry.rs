@@ -36,7 +36,7 @@ pub use self::{
     call::{Call, Ended, Method, TraceIds},
     event::Event,
     labels::{CircuitState, RecoveryResult, RetryCause, Signal},
-    logs::{Format, InvalidFilter, Logs},
+    logs::{Format, InvalidFilter, Logging, Logs},
     otlp::{Collector, InvalidExporter},
     record::{InFlight, record},
     trace_context::{propagate, with_resend_count},

@@ -3,9 +3,17 @@
 //! A line has a sentence and fields; a field's unit is in its name. ERROR asks an operator to
 //! act, WARN reports something degraded, INFO the start and end of the process and each call, DEBUG
 //! decisions during a call. No line holds a body, a token or a text of upstream's.
+//!
+//! Lines are written by a thread of their own, up to [`PAUSE`] later: a reader of stderr that is slow
+//! or stuck delays no call, and calls that end together are written together.
 
-use std::{io::IsTerminal, sync::OnceLock};
+use std::{
+    io::{self, BufWriter, IsTerminal, Write},
+    sync::OnceLock,
+    time::Duration,
+};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{FilterExt, LevelFilter, ParseError},
@@ -20,6 +28,16 @@ use tracing_subscriber::{
 /// bodies at their lower levels. They are off whatever the filter says.
 const NEVER_BELOW_INFO: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info,\
                                 tonic=info,tower=info,axum=info";
+
+/// Lines that wait to be written. More are dropped, and counted.
+const MAX_WAITING: usize = 8192;
+/// How long lines are collected before they are written together.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Bytes that are written at once.
+const CHUNK: usize = 64 * 1024;
+
+/// The lines that were dropped.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// The filter at work, to be changed while the process runs.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -41,6 +59,16 @@ pub struct Logs {
     /// Default: text if stderr is a terminal, else JSON.
     pub format: Format,
 }
+
+/// Keeps the log going. Dropped, the lines that wait are written.
+#[must_use]
+#[derive(Debug)]
+pub struct Logging {
+    _worker: Option<WorkerGuard>,
+}
+
+/// Rests after each flush, so that the next lines are written together.
+struct Collecting<W>(W);
 
 /// The filter cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +112,11 @@ pub fn set_filter(filter: &str) -> Result<(), NotChanged> {
     handle.reload(filter).map_err(|_| NotChanged::NotOurs)
 }
 
+/// How many lines were dropped because stderr did not take them.
+pub(super) fn dropped() -> usize {
+    DROPPED.get().map_or(0, ErrorCounter::dropped_lines)
+}
+
 fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
     for directive in filter.split(',').map(str::trim) {
         let is_word = !directive.is_empty() && !directive.contains(['=', '[']);
@@ -123,18 +156,28 @@ impl Logs {
         parse(&self.filter).map(drop)
     }
 
-    /// Starts to log. Does nothing if the process logs already.
+    /// Starts to log. Does nothing if the process logs already. What it returns is to be kept for as
+    /// long as there may be something to log.
     ///
     /// # Errors
     /// If the filter is no env-filter.
-    pub fn init(&self) -> Result<(), InvalidFilter> {
+    pub fn init(&self) -> Result<Logging, InvalidFilter> {
         let (filter, handle) = reload::Layer::new(parse(&self.filter)?);
-        let layer = self.lines(std::io::stderr, filter)?;
+        let (writer, worker) = NonBlockingBuilder::default()
+            .buffered_lines_limit(MAX_WAITING)
+            .thread_name("log")
+            .finish(Collecting(BufWriter::with_capacity(CHUNK, io::stderr())));
+        let dropped = writer.error_counter();
+        let layer = self.lines(writer, filter)?;
         // A test may have set up its own subscriber.
-        if Registry::default().with(layer).try_init().is_ok() {
-            drop(FILTER.set(handle));
+        if Registry::default().with(layer).try_init().is_err() {
+            return Ok(Logging { _worker: None });
         }
-        Ok(())
+        drop(FILTER.set(handle));
+        drop(DROPPED.set(dropped));
+        Ok(Logging {
+            _worker: Some(worker),
+        })
     }
 
     /// The layer that writes the lines.
@@ -167,5 +210,17 @@ impl Logs {
             Format::Json => lines.json().flatten_event(true).boxed(),
         };
         Ok(lines.with_filter(asked.and(allowed)))
+    }
+}
+
+impl<W: Write> Write for Collecting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        std::thread::sleep(PAUSE);
+        Ok(())
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Far more than anything here takes: a test that hangs fails by it.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// How a process ended that ran to its end by itself.
 #[derive(Debug)]

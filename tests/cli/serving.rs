@@ -1,16 +1,24 @@
 //! The long-running subcommands: what they write while they serve, and how they stop.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use chartbrew_gateway::proto::{
     Connection, ConnectionType, CreateRequest, NewConnection,
     connection_service_client::ConnectionServiceClient,
 };
 use chartbrew_sandbox::{Fault, Gate, Handle, Sandbox, Settings, TOKEN};
-use tokio::{task::JoinHandle, time::Instant};
-use tonic::{Request, Status, transport::Channel};
+use serde_json::Value;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tonic::{Code, Request, Status, transport::Channel};
 
-use crate::binary::Running;
+use crate::binary::{LIMIT, Running, gateway};
 
 /// "At once", for a process with nothing to wait for, on a machine that is busy.
 const SOON: Duration = Duration::from_secs(10);
@@ -150,6 +158,28 @@ async fn idle_it_ends_quickly_with_sigint_and_sigterm() {
         assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
         drop(client);
     }
+}
+
+#[tokio::test]
+async fn calls_do_not_wait_for_whoever_reads_the_log() {
+    // More than a pipe holds (64 KiB), at over 200 bytes a line.
+    const CALLS: usize = 1_000;
+    let mut process = gateway(&["serve", "--listen", "127.0.0.1:0"], &[])
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap());
+    let mut serving = String::new();
+    log.read_line(&mut serving).unwrap();
+    let serving: Value = serde_json::from_str(&serving).unwrap();
+    let mut client = connect(serving["addr"].as_str().unwrap().parse().unwrap()).await;
+    for _ in 0..CALLS {
+        // Without a token, so that it ends in the gateway.
+        let refused = timeout(LIMIT, client.create(CreateRequest::default())).await;
+        assert_eq!(refused.unwrap().unwrap_err().code(), Code::Unauthenticated);
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    drop(log);
 }
 
 #[tokio::test]

@@ -8,7 +8,10 @@ use opentelemetry::{
     metrics::{Counter, Gauge, Histogram, Meter, UpDownCounter},
 };
 
-use super::super::labels::{Label, RecoveryResult, RetryCause, label};
+use super::super::{
+    labels::{Label, RecoveryResult, RetryCause, label},
+    logs,
+};
 
 /// Bounds of the buckets in seconds: those of the conventions, and up to 120, since a create may
 /// take that long.
@@ -49,6 +52,7 @@ pub(super) struct Counters {
 
 impl Metrics {
     pub(super) fn new(meter: &Meter) -> Self {
+        observe_the_log(meter);
         Self {
             call_duration: seconds(
                 meter,
@@ -153,6 +157,15 @@ impl Counters {
             ),
         }
     }
+}
+
+fn observe_the_log(meter: &Meter) {
+    let dropped = meter.u64_observable_counter("chartbrew.gateway.log.lines_dropped");
+    let _registered = dropped
+        .with_unit("{line}")
+        .with_description("Lines of the log that were dropped because stderr did not take them.")
+        .with_callback(|lines| lines.observe(logs::dropped() as u64, &[]))
+        .build();
 }
 
 fn seconds(meter: &Meter, name: &'static str, help: &'static str) -> Histogram<f64> {
