@@ -29,6 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .bytes(".chartbrew.connection.v1.ConnectionFiles")
         .skip_debug(SECRET_MESSAGES)
+        // Messages are moved from layer to layer: what is boxed is moved as a pointer.
+        .boxed(".chartbrew.connection.v1.CreateRequest.connection")
+        .boxed(".chartbrew.connection.v1.CreateResponse.connection")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -219,11 +219,11 @@ async fn load(addr: &str, time: Duration) -> u64 {
 fn create() -> Request<CreateRequest> {
     let mut request = Request::new(CreateRequest {
         team_id: 1,
-        connection: Some(NewConnection {
+        connection: Some(Box::new(NewConnection {
             name: "a".to_owned(),
             r#type: ConnectionType::Mongodb.into(),
             ..NewConnection::default()
-        }),
+        })),
         ..CreateRequest::default()
     });
     let token = "Bearer t".parse().unwrap();

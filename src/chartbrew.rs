@@ -152,13 +152,13 @@ impl Client {
         team: i32,
         json: Bytes,
         state: SendState,
-    ) -> Result<Dated<Connection>, Error> {
+    ) -> Result<Dated<Box<Connection>>, Error> {
         let path = format!("team/{team}/connections");
         let call = Call::post(path, CONNECTIONS, json, state);
         self.transport
             .send(token, call)
             .await?
-            .read(Connection::from_json)
+            .read(|json| Connection::from_json(json).map(Box::new))
     }
 
     /// `GET /team/{team}/connections`: newest first, without passwords and schemas.

@@ -35,6 +35,7 @@ mod repeat;
 pub mod request_id;
 
 use std::{
+    future::Future,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -47,8 +48,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::retry::budget::TpsBudget;
 
 use self::{
-    abandoned::Abandoned, breaker::Breaker, identical::IdenticalCreates, lists::Lists,
-    operation::CreateOperation, request_id::Store,
+    abandoned::Abandoned,
+    breaker::Breaker,
+    identical::IdenticalCreates,
+    lists::Lists,
+    operation::{CreateOperation, Found},
+    request_id::Store,
 };
 pub use self::{
     backoff::Backoff,
@@ -142,6 +147,21 @@ pub enum Origin {
     Replayed,
 }
 
+impl From<Result<Found, Error>> for Delivered {
+    fn from(result: Result<Found, Error>) -> Self {
+        match result {
+            Ok((connection, origin)) => Self {
+                result: Ok(connection),
+                origin,
+            },
+            Err(error) => Self {
+                result: Err(error),
+                origin: Origin::Response,
+            },
+        }
+    }
+}
+
 /// See the module's docs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -200,25 +220,28 @@ impl Delivery {
         }
     }
 
-    /// Creates a connection: once, or not at all, or says that it is not known.
-    pub async fn create(&self, caller: Caller, create: Create) -> Delivered {
-        let result = match self.shared.in_flight.clone().try_acquire_owned() {
+    /// Creates a connection: once, or not at all, or says that it is not known. Nothing is sent
+    /// before the returned future is polled.
+    pub fn create(
+        &self,
+        caller: Caller,
+        create: Create,
+    ) -> impl Future<Output = Delivered> + Send + use<> {
+        // Not an `async fn`: the future would keep its arguments' places for as long as it waits.
+        let admitted = match self.shared.in_flight.clone().try_acquire_owned() {
             Err(_) => Err(Error::Overloaded),
             Ok(permit) => {
+                let permit = (permit, InFlight::begin());
                 let operation = CreateOperation::new(self.shared.clone(), caller, create);
                 let protocol = Box::pin(operation.clone().run());
-                operation.wait((permit, InFlight::begin()), protocol).await
+                Ok(operation.wait(permit, protocol))
             }
         };
-        match result {
-            Ok((connection, origin)) => Delivered {
-                result: Ok(connection),
-                origin,
-            },
-            Err(error) => Delivered {
-                result: Err(error),
-                origin: Origin::Response,
-            },
+        async {
+            match admitted {
+                Ok(waiting) => waiting.await.into(),
+                Err(error) => Err(error).into(),
+            }
         }
     }
 

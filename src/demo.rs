@@ -125,7 +125,7 @@ fn sample() -> CreateRequest {
     let empty = prost_types::Struct::default;
     CreateRequest {
         team_id: 1,
-        connection: Some(NewConnection {
+        connection: Some(Box::new(NewConnection {
             name: "<string>".to_owned(),
             r#type: ConnectionType::Mongodb.into(),
             sub_type: ConnectionSubType::Timescaledb.into(),
@@ -147,7 +147,7 @@ fn sample() -> CreateRequest {
             ssl_mode: SslMode::Require.into(),
             schema: Some(empty()),
             ..NewConnection::default()
-        }),
+        })),
         ..CreateRequest::default()
     }
 }

@@ -105,7 +105,7 @@ impl ConnectionService for Handlers {
         call.received.record.delivered(delivered.origin);
         self.note_token(&delivered.result);
         let connection = delivered.result.map_err(|error| context.delivery(&error))?;
-        let connection = Some(convert::connection(*connection));
+        let connection = Some(Box::new(convert::connection(*connection)));
         Ok(Response::new(CreateResponse { connection }))
     }
 }

@@ -39,7 +39,7 @@ pub fn request_to_body(request: &[u8]) -> Result<usize, Wrong> {
 /// If the gateway could not read it.
 pub fn response_to_message(response: &[u8]) -> Result<usize, Wrong> {
     let row = types::Connection::from_json(response).map_err(|_| Wrong)?;
-    let connection = Some(convert::connection(row));
+    let connection = Some(Box::new(convert::connection(row)));
     Ok(CreateResponse { connection }.encode_to_vec().len())
 }
 
@@ -83,7 +83,7 @@ pub fn cases() -> Result<Vec<Case>, Wrong> {
 fn case(name: &'static str, connection: NewConnection) -> Result<Case, Wrong> {
     let request = CreateRequest {
         team_id: 1,
-        connection: Some(connection),
+        connection: Some(Box::new(connection)),
         ..CreateRequest::default()
     };
     let request_bytes = request.encode_to_vec();

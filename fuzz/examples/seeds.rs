@@ -110,7 +110,7 @@ fn requests(recorded: &[Value]) -> BTreeMap<String, Vec<u8>> {
 fn as_request(row: proto::Connection) -> CreateRequest {
     CreateRequest {
         team_id: 1,
-        connection: Some(NewConnection {
+        connection: Some(Box::new(NewConnection {
             name: row.name.unwrap_or_default(),
             r#type: row.r#type,
             sub_type: row.sub_type,
@@ -132,7 +132,7 @@ fn as_request(row: proto::Connection) -> CreateRequest {
             oauth_id: row.oauth_id,
             ssh: row.ssh,
             extra_fields: row.extra_fields,
-        }),
+        })),
         request_id: None,
         files: None,
     }
@@ -168,7 +168,7 @@ fn full() -> CreateRequest {
     let file = || Some("f".into());
     CreateRequest {
         team_id: 1,
-        connection: Some(NewConnection {
+        connection: Some(Box::new(NewConnection {
             name: "n".to_owned(),
             r#type: 2,
             sub_type: 16,
@@ -205,7 +205,7 @@ fn full() -> CreateRequest {
                 ..SshTunnel::default()
             }),
             extra_fields: fields(),
-        }),
+        })),
         request_id: text("123e4567-e89b-42d3-a456-426614174001"),
         files: Some(ConnectionFiles {
             ssl_ca: file(),

@@ -184,7 +184,7 @@ proptest! {
     fn what_is_sent_comes_back(team_id in 1..=i32::MAX, new in new_connection()) {
         let request = proto::CreateRequest {
             team_id,
-            connection: Some(new.clone()),
+            connection: Some(Box::new(new.clone())),
             ..Default::default()
         };
         let create = create(request, &Limits::default()).unwrap();

@@ -39,7 +39,7 @@ pub fn create(request: proto::CreateRequest, limits: &Limits) -> Result<Create, 
     }
     let body = match connection {
         Some(connection) => {
-            let connection = check.connection(team_id, connection);
+            let connection = check.connection(team_id, *connection);
             check.body(connection)
         }
         None => {

@@ -16,11 +16,11 @@ use crate::{
 fn minimal() -> proto::CreateRequest {
     proto::CreateRequest {
         team_id: 1,
-        connection: Some(proto::NewConnection {
+        connection: Some(Box::new(proto::NewConnection {
             name: "m".to_owned(),
             r#type: proto::ConnectionType::Mongodb.into(),
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     }
 }
@@ -237,7 +237,7 @@ fn an_empty_request_is_told_all_that_is_required() {
         ["team_id", "connection"]
     );
     let request = proto::CreateRequest {
-        connection: Some(proto::NewConnection::default()),
+        connection: Some(Box::new(proto::NewConnection::default())),
         ..Default::default()
     };
     assert_eq!(
@@ -708,7 +708,7 @@ fn what_is_too_deep_for_a_decoder_comes_as_json_text() {
             "id": 1, "x": deep, "options": deep, "schema": deep, "authentication": {"y": nested(levels - 1)},
         }));
         let response = proto::CreateResponse {
-            connection: Some(row.clone()),
+            connection: Some(Box::new(row.clone())),
         };
         // prost stops at 100 nested messages, as the decoders of other languages do.
         let decoded = proto::CreateResponse::decode(&*response.encode_to_vec());

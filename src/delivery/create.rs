@@ -210,7 +210,7 @@ impl CreateOperation {
                 found = Box::pin(self.find_unanswered(entry, began, deadline)) => return Ok(found),
             },
         };
-        let row = Box::new(response?.body);
+        let row = response?.body;
         if self.assign(entry, row.id).await {
             return Ok((row, Origin::Response));
         }

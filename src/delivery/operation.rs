@@ -87,24 +87,29 @@ impl CreateOperation {
 
     /// Does the work until it ends, or its caller's deadline or the grace period does. From then
     /// on, or if this is dropped, a task of its own goes on with it.
-    pub(super) async fn wait(
+    pub(super) fn wait(
         self: Arc<Self>,
         permit: Permit,
         protocol: Work,
-    ) -> Result<Found, Error> {
+    ) -> impl Future<Output = Result<Found, Error>> + Send {
         let work = self.clone().work(telemetry::propagate(protocol));
         let mut waiting = Waiting {
-            operation: self.clone(),
             work: Some(Box::pin(self.shared.operations.track_future(work))),
+            operation: self,
             _permit: permit,
         };
-        tokio::select! {
-            biased;
-            result = poll_fn(|cx| waiting.poll(cx)) => result,
-            () = sleep_until(self.caller.deadline.instant()) => {
-                Err(self.stop_waiting(EndedBy::Deadline))
+        async move {
+            let operation = waiting.operation.clone();
+            tokio::select! {
+                biased;
+                result = poll_fn(|cx| waiting.poll(cx)) => result,
+                () = sleep_until(operation.caller.deadline.instant()) => {
+                    Err(operation.stop_waiting(EndedBy::Deadline))
+                }
+                () = operation.shared.grace_over.cancelled() => {
+                    Err(operation.stop_waiting(EndedBy::Shutdown))
+                }
             }
-            () = self.shared.grace_over.cancelled() => Err(self.stop_waiting(EndedBy::Shutdown)),
         }
     }
 

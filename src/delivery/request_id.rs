@@ -130,6 +130,8 @@ impl StoreSettings {
 
 // === impl Store ===
 
+// What waits for Redis is boxed: otherwise each create would hold the memory of it, also without one.
+
 impl Store {
     /// Whether what is kept outlives this process.
     #[must_use]
@@ -158,7 +160,7 @@ impl Store {
     pub async fn claim(&self, identity: &Identity, holder: Holder) -> Result<Next, StoreError> {
         match self {
             Self::Memory(store) => Ok(store.claim(identity, holder)),
-            Self::Redis(store) => store.claim(identity, holder).await,
+            Self::Redis(store) => Box::pin(store.claim(identity, holder)).await,
         }
     }
 
@@ -178,7 +180,7 @@ impl Store {
     pub async fn sending(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
         match self {
             Self::Memory(store) => store.sending(key, holder),
-            Self::Redis(store) => store.sending(key, holder).await,
+            Self::Redis(store) => Box::pin(store.sending(key, holder)).await,
         }
     }
 
@@ -196,7 +198,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         match self {
             Self::Memory(store) => store.created(key, holder, id, complete),
-            Self::Redis(store) => store.created(key, holder, id, complete).await,
+            Self::Redis(store) => Box::pin(store.created(key, holder, id, complete)).await,
         }
     }
 
@@ -207,7 +209,7 @@ impl Store {
     pub async fn release(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
         match self {
             Self::Memory(store) => store.release(key, holder),
-            Self::Redis(store) => store.release(key, holder).await,
+            Self::Redis(store) => Box::pin(store.release(key, holder)).await,
         }
     }
 
@@ -219,7 +221,7 @@ impl Store {
     pub async fn abandon(&self, key: &Key, holder: Holder) -> Result<(), StoreError> {
         match self {
             Self::Memory(store) => store.abandon(key, holder),
-            Self::Redis(store) => store.abandon(key, holder).await,
+            Self::Redis(store) => Box::pin(store.abandon(key, holder)).await,
         }
     }
 
@@ -228,7 +230,7 @@ impl Store {
     pub async fn changed(&self, key: &Key) {
         match self {
             Self::Memory(store) => store.changed(key).await,
-            Self::Redis(store) => store.changed(key).await,
+            Self::Redis(store) => Box::pin(store.changed(key)).await,
         }
     }
 
@@ -240,7 +242,7 @@ impl Store {
         match self {
             // There are no other gateways.
             Self::Memory(_) => Ok(true),
-            Self::Redis(store) => store.is_free(team, id, owner).await,
+            Self::Redis(store) => Box::pin(store.is_free(team, id, owner)).await,
         }
     }
 
@@ -252,7 +254,7 @@ impl Store {
     pub async fn assign(&self, team: i32, id: i32, owner: &Key) -> Result<bool, StoreError> {
         match self {
             Self::Memory(_) => Ok(true),
-            Self::Redis(store) => store.assign(team, id, owner).await,
+            Self::Redis(store) => Box::pin(store.assign(team, id, owner)).await,
         }
     }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response};
 use tokio_util::task::TaskTracker;
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 use tower::{BoxError, Service};
 
 use super::{
@@ -43,39 +43,52 @@ pub(super) struct Routes<C> {
     pub(super) standard: Router,
 }
 
+/// A call that a handler works at.
+struct Handled<F> {
+    method: Method,
+    response: F,
+}
+
 // === impl Layers ===
 
 impl<S> Layers<S> {
     /// A call, from its headers to the body of its response.
-    pub(super) async fn call<B>(self, request: Request<B>) -> Response<CallBody>
+    pub(super) fn call<B>(
+        mut self,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<CallBody>> + use<S, B>
     where
         S: Service<Request<LimitedBody<B>>, Response = Response<Body>, Error = Infallible>,
     {
         let record = CallRecord::begin(request.headers());
         // Outermost, so that no response is missed: not a panic's, not a refusal by tonic.
         let end = CallEnd::begin(&request, record.clone(), &self.calls);
-        // A panic ends one call, not its connection with all the other calls on it. What it leaves
-        // half done is dropped with the call. Its text goes to the log by its hook.
-        let response = AssertUnwindSafe(self.handle(request, &record)).catch_unwind();
-        let response = end.within(response).await;
-        let response =
-            response.unwrap_or_else(|_| status::Context::new(&record).panicked().into_http());
-        end.follow(response)
+        // Not part of the future: it would keep the places of all requests that it has seen.
+        let admitted = self.admit(request, &record);
+        async move {
+            let response = match admitted {
+                Ok(handled) => respond(handled, &end, &record).await,
+                Err(refused) => refused.into_http(),
+            };
+            end.follow(response)
+        }
     }
 
-    async fn handle<B>(mut self, mut request: Request<B>, record: &CallRecord) -> Response<Body>
+    /// What comes before the handler.
+    ///
+    /// # Errors
+    /// If the call is refused before its message is read.
+    fn admit<B>(
+        &mut self,
+        mut request: Request<B>,
+        record: &CallRecord,
+    ) -> Result<Handled<S::Future>, Status>
     where
-        S: Service<Request<LimitedBody<B>>, Response = Response<Body>, Error = Infallible>,
+        S: Service<Request<LimitedBody<B>>>,
     {
         let method = methods::of(request.uri().path().trim_start_matches('/'));
-        let token = match identity::token(self.own_token.take(), method, request.headers()) {
-            Ok(token) => token,
-            Err(missing) => {
-                return status::Context::new(record)
-                    .token_missing(missing)
-                    .into_http();
-            }
-        };
+        let token = identity::token(self.own_token.take(), method, request.headers())
+            .map_err(|missing| status::Context::new(record).token_missing(missing))?;
         let received = Received {
             record: record.clone(),
             token,
@@ -84,12 +97,27 @@ impl<S> Layers<S> {
         };
         request.extensions_mut().insert(received);
         let request = self.limits.limit(request, record);
-        let Ok(response) = self.routes.call(request).await;
-        match method {
-            // Their refusals are theirs and stay as they are.
-            Method::Standard => response,
-            Method::Known(_) | Method::Unknown => foreign::explain(response, record),
+        let response = self.routes.call(request);
+        Ok(Handled { method, response })
+    }
+}
+
+/// Waits for the response.
+async fn respond(
+    handled: Handled<impl Future<Output = Result<Response<Body>, Infallible>>>,
+    end: &CallEnd,
+    record: &CallRecord,
+) -> Response<Body> {
+    // A panic ends one call, not its connection with all the other calls on it. What it leaves half
+    // done is dropped with the call. Its text goes to the log by its hook.
+    let response = AssertUnwindSafe(handled.response).catch_unwind();
+    match (end.within(response).await, handled.method) {
+        // Refusals by the standard services are theirs and stay as they are.
+        (Ok(Ok(response)), Method::Standard) => response,
+        (Ok(Ok(response)), Method::Known(_) | Method::Unknown) => {
+            foreign::explain(response, record)
         }
+        (Err(_), _) => status::Context::new(record).panicked().into_http(),
     }
 }
 

@@ -83,17 +83,17 @@ async fn connect(addr: SocketAddr) -> ConnectionServiceClient<Channel> {
 async fn create(client: &mut ConnectionServiceClient<Channel>) -> Result<Connection, Status> {
     let mut request = Request::new(CreateRequest {
         team_id: 1,
-        connection: Some(NewConnection {
+        connection: Some(Box::new(NewConnection {
             name: "orders".to_owned(),
             r#type: ConnectionType::Mongodb.into(),
             ..NewConnection::default()
-        }),
+        })),
         ..CreateRequest::default()
     });
     let token = format!("Bearer {TOKEN}").parse().unwrap();
     request.metadata_mut().insert("authorization", token);
     let response = client.create(request).await?.into_inner();
-    Ok(response.connection.unwrap())
+    Ok(*response.connection.unwrap())
 }
 
 #[tokio::test]

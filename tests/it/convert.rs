@@ -209,7 +209,7 @@ fn the_documented_sample_is_accepted_and_goes_out_as_documented() {
     let text = || Some("<string>".to_owned());
     let request = proto::CreateRequest {
         team_id: 123,
-        connection: Some(proto::NewConnection {
+        connection: Some(Box::new(proto::NewConnection {
             name: "<string>".to_owned(),
             r#type: proto::ConnectionType::Mongodb.into(),
             sub_type: proto::ConnectionSubType::Timescaledb.into(),
@@ -231,7 +231,7 @@ fn the_documented_sample_is_accepted_and_goes_out_as_documented() {
             ssl_mode: proto::SslMode::Require.into(),
             schema: Some(Struct::default()),
             ..Default::default()
-        }),
+        })),
         ..Default::default()
     };
     let create = convert::create(request, &convert::Limits::default()).unwrap();

@@ -31,7 +31,7 @@ fn object(key: &str, value: f64) -> Struct {
 fn everything() -> CreateRequest {
     CreateRequest {
         team_id: 1,
-        connection: Some(NewConnection {
+        connection: Some(Box::new(NewConnection {
             name: "everything".to_owned(),
             r#type: ConnectionType::Mongodb.into(),
             sub_type: ConnectionSubType::Timescaledb.into(),
@@ -70,7 +70,7 @@ fn everything() -> CreateRequest {
                 ..SshTunnel::default()
             }),
             extra_fields: Some(object("futureField", 9.0)),
-        }),
+        })),
         ..CreateRequest::default()
     }
 }

@@ -635,10 +635,10 @@ async fn limits_are_settings() {
     assert_eq!(failed.fields(), ["connection.name"]);
     let connection = NewConnection {
         name: String::new(),
-        ..minimal("").connection.unwrap()
+        ..*minimal("").connection.unwrap()
     };
     let request = CreateRequest {
-        connection: Some(connection),
+        connection: Some(Box::new(connection)),
         ..minimal("")
     };
     assert_eq!(

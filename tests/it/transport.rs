@@ -41,7 +41,7 @@ async fn create_with(client: &Client) -> Result<Connection, Error> {
     let response = client
         .create(&token, 1, Bytes::from_static(BODY), SendState::default())
         .await;
-    response.map(|response| response.body)
+    response.map(|response| *response.body)
 }
 
 /// Sends one create to the script; says what it was told and how many connections it took.

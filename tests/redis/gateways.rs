@@ -89,13 +89,13 @@ impl Gateway {
         let mut client = ConnectionServiceClient::new(self.channel.clone());
         let mut request = Request::new(CreateRequest {
             team_id: 1,
-            connection: Some(NewConnection {
+            connection: Some(Box::new(NewConnection {
                 name: "marker-name".to_owned(),
                 r#type: ConnectionType::Postgres.into(),
                 host: Some("db.example.invalid".to_owned()),
                 password: Some("marker-password".to_owned()),
                 ..NewConnection::default()
-            }),
+            })),
             request_id: request_id.map(|id| id.to_string()),
             ..CreateRequest::default()
         });

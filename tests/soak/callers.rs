@@ -256,12 +256,12 @@ impl Wish {
         let id = self.request_id.to_string();
         let mut request = Request::new(CreateRequest {
             team_id: self.team,
-            connection: Some(NewConnection {
+            connection: Some(Box::new(NewConnection {
                 name: self.name.clone(),
                 r#type: ConnectionType::Mongodb.into(),
                 password: Some(id.clone()),
                 ..NewConnection::default()
-            }),
+            })),
             request_id: (self.manner != Manner::Once).then_some(id),
             files: None,
         });

@@ -119,7 +119,7 @@ impl ConnectionService for Bare {
         let row = response.bytes().await.map_err(failed)?;
         let row: Row = serde_json::from_slice(&row).map_err(failed)?;
         Ok(Response::new(CreateResponse {
-            connection: Some(connection(row)),
+            connection: Some(Box::new(connection(row))),
         }))
     }
 }

@@ -143,7 +143,7 @@ impl Connections {
         mut request: Request<GuardedBody>,
         state: &SendState,
     ) -> Result<(Response<Incoming>, Lease), Error> {
-        let mut sender = self.connect().await?;
+        let mut sender = Box::pin(self.connect()).await?;
         let may_keep = self.pool.may_keep();
         if !may_keep {
             // The server closes the connection then, so that no port of ours is left in TIME_WAIT.

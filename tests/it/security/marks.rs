@@ -72,7 +72,7 @@ pub(super) fn request() -> CreateRequest {
     let file = |place| secret(place).map(|text| text.into_bytes().into());
     CreateRequest {
         team_id: 1,
-        connection: Some(NewConnection {
+        connection: Some(Box::new(NewConnection {
             name: "a name".to_owned(),
             r#type: ConnectionType::Mongodb.into(),
             host: secret("host"),
@@ -101,7 +101,7 @@ pub(super) fn request() -> CreateRequest {
             }),
             extra_fields: secrets("extra"),
             ..NewConnection::default()
-        }),
+        })),
         request_id: None,
         files: Some(ConnectionFiles {
             ssl_ca: file("sslCa"),

@@ -129,11 +129,11 @@ pub(crate) fn authorized<T>(message: T) -> Request<T> {
 pub(crate) fn minimal(name: &str) -> CreateRequest {
     CreateRequest {
         team_id: 1,
-        connection: Some(NewConnection {
+        connection: Some(Box::new(NewConnection {
             name: name.to_owned(),
             r#type: ConnectionType::Mongodb.into(),
             ..NewConnection::default()
-        }),
+        })),
         ..CreateRequest::default()
     }
 }
