@@ -16,6 +16,7 @@ WORKDIR /build
 # ours is an empty stand-in.
 COPY Cargo.toml Cargo.lock ./
 COPY sandbox/Cargo.toml sandbox/
+RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 RUN mkdir src sandbox/src \
     && touch src/lib.rs sandbox/src/lib.rs \
     && echo 'fn main() {}' | tee src/main.rs sandbox/src/main.rs > build.rs \

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Measured beside the system's allocator: docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     cli::Cli::parse().run().unwrap_or_else(|error| {
         // For people and supervisors alike: one line a problem, on stderr, before any log.
