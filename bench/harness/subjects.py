@@ -19,9 +19,9 @@ class Subject(NamedTuple):
     start: object
 
 
-def gateway(binaries: Binaries, upstream: Upstream) -> Process:
+def gateway(binaries: Binaries, upstream: Upstream, under: list | tuple = ()) -> Process:
     """As shipped: validation, delivery, metrics, a line in the log for each call, and one call in a
-    hundred traced. Only the limits are raised."""
+    hundred traced. Only the limits are raised. `under`: the tool that runs it."""
     port, admin = free_port(), free_port()
     env = {
         "CHARTBREW_URL": upstream.url,
@@ -35,7 +35,7 @@ def gateway(binaries: Binaries, upstream: Upstream) -> Process:
         "OTEL_TRACES_SAMPLER_ARG": "0.01",
         **trust(upstream),
     }
-    return Process([binaries.gateway, "serve"], MEASURED_CORE, port, env)
+    return Process([*under, binaries.gateway, "serve"], MEASURED_CORE, port, env)
 
 
 def bare(fresh: bool):

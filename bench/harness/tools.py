@@ -16,11 +16,11 @@ TOOLS = BENCH / ".tools"
 
 class Binaries(NamedTuple):
     gateway: Path
-    envoy: Path
-    bare: Path
     upstream: Path
     load: Path
-    h2load: str
+    bare: Path | None = None
+    envoy: Path | None = None
+    h2load: str = ""
 
 
 def install(gateway: Path | None) -> Binaries:
@@ -50,10 +50,14 @@ def build(*arguments: str):
 
 def h2load() -> str:
     if not shutil.which("h2load"):
-        say("installing h2load")
-        subprocess.run(["apt-get", "update", "--quiet=2"], check=True)
-        subprocess.run(["apt-get", "install", "--quiet=2", "--yes", "nghttp2-client"], check=True)
+        apt_install("nghttp2-client")
     return "h2load"
+
+
+def apt_install(package: str):
+    say(f"installing {package}")
+    subprocess.run(["apt-get", "update", "--quiet=2"], check=True)
+    subprocess.run(["apt-get", "install", "--quiet=2", "--yes", package], check=True)
 
 
 def envoy() -> Path:
