@@ -100,7 +100,8 @@ impl CreateOperation {
             // Read before the store is asked, so that it is never too late.
             let asked = Began::now();
             let next = store.claim(identity, holder).await;
-            // It may have been given all the same: then nobody would have it until its lease lapses.
+            // The store may have given the claim although its response did not come. Dropped, a claim
+            // is given up; otherwise the id would be held until the lease ends.
             let next = next.inspect_err(|_| drop(claim()));
             match next? {
                 Next::Run => {

@@ -1,7 +1,7 @@
 //! What a call goes through before and after its handler.
 //!
-//! Plain functions in one `async fn`, not `tower` layers: each of those would box its future, its
-//! request's and its response's body, and clone all layers below it, for every call.
+//! Plain functions, not `tower` layers: each of those would box its future, its request's and its
+//! response's body, and clone all layers below it, for every call.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{chartbrew::Token, telemetry::Method};
 
-/// All that a call goes through, with its handler. Cheap to clone.
+/// All that a call goes through, with the handlers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Layers<S> {
     pub(super) routes: S,

@@ -1,7 +1,7 @@
 //! What callers send in metadata, read as types.
 //!
-//! An allow-list: what is not read here goes nowhere. Copying a caller's headers upstream has
-//! been a vulnerability elsewhere.
+//! An allow-list: apart from what is read here, only `x-request-id` ([`CallRecord`]) and the headers of
+//! a trace are. Copying a caller's headers upstream has been a vulnerability elsewhere.
 
 use std::time::Duration;
 

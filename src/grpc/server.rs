@@ -1,7 +1,7 @@
 //! The gRPC server: its socket and its connections.
 //!
 //! Served with hyper, not with tonic's `Server`: that one enforces a caller's `grpc-timeout`
-//! outside all layers (see [`deadline`]).
+//! outside all layers (see [`deadline`](super::deadline)).
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -53,7 +53,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the socket and stacks the layers.
+    /// Binds the socket and puts the services behind the layers.
     ///
     /// # Errors
     /// If the address cannot be bound.
