@@ -3,6 +3,9 @@
 //! `NotSent` only where no byte of the request can have been read; everything after the first byte
 //! is `Unknown`, unless a whole response says otherwise. And nothing below sends twice.
 
+mod http2;
+mod tls;
+
 use std::{
     future::Future,
     sync::{
