@@ -31,9 +31,13 @@
 //! announced, whether or not a response was lost by that. A server that ignores `Expect` is waited
 //! for once, for [`CONTINUE_LIMIT`](http1::CONTINUE_LIMIT), and gets fresh connections from then on.
 //!
-//! **HTTP/2** is spoken with a server that chooses it in the TLS handshake (ALPN). A request waits for
-//! its stream if the server allows no more at once; its body is not begun before it has one, so that
-//! a caller whose deadline passes meanwhile is told the truth: nothing was sent.
+//! **HTTP/2** is spoken with a server that chooses it in the TLS handshake (ALPN). A server that ends a
+//! connection has to send a GOAWAY first. One that does not costs an outcome if a request comes just
+//! then; for [`CAREFUL_FOR`](pool::CAREFUL_FOR) after that no connection is used that was idle for longer
+//! than [`RECENTLY`](pool::RECENTLY). While a response is awaited, pings show whether the server is
+//! still there. A request waits for its stream if the server allows no more at once. Its body is not
+//! begun before that, so that a caller whose deadline passes meanwhile is told the truth: nothing was
+//! sent.
 //!
 //! All connections are made with one TLS configuration, so that a TLS session is resumed on each but
 //! the first.

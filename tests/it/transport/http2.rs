@@ -8,7 +8,7 @@ use std::{
 };
 
 use chartbrew_sandbox::{Handle, TOKEN};
-use futures_util::future::join_all;
+use futures_util::{FutureExt, future::join_all};
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
@@ -16,9 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::Notify;
 
 use crate::support::{
-    gateway::{authorized, failure, minimal, sandbox, trailer},
+    gateway::{authorized, failure, gateway, minimal, sandbox, trailer},
     http2::{CANCEL, Http2, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Sent, store},
     process::Process,
+    raw::Raw,
     time::soon,
     tls::{TlsUpstream, pass_on, speaks_http2},
 };
@@ -383,4 +384,24 @@ async fn a_request_that_got_no_stream_in_time_is_never_sent() {
     create(&gateway, "after it").await;
     assert_eq!(sandbox.rows(1).len(), 3);
     assert_eq!(upstream.connections(), 1);
+}
+
+/// The creates that wait for the connection share its failure: one after the other, they would wait
+/// for as many timeouts.
+#[tokio::test]
+async fn creates_that_wait_for_a_connection_fail_with_it() {
+    let (raw, _) = Raw::without_tls_handshake().await;
+    let gateway = gateway(&raw.url)
+        .with(|settings| {
+            settings.chartbrew.connect_timeout = Duration::from_millis(500);
+            settings.delivery.attempts = 1;
+        })
+        .start()
+        .await;
+    let creates = (0..50).map(|n| gateway.create(minimal(&n.to_string())).boxed());
+    for result in soon(join_all(creates)).await {
+        assert_eq!(failure(result).reason, "UPSTREAM_UNAVAILABLE");
+    }
+    // Some may come when the first ones have failed.
+    assert!(raw.connections() < 10, "{}", raw.connections());
 }

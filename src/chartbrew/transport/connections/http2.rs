@@ -21,6 +21,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 
+use super::pool::{CAREFUL_FOR, RECENTLY};
 use crate::chartbrew::{
     Error, NotSent,
     transport::{
@@ -39,11 +40,19 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Shared {
     idle_timeout: Duration,
-    current: Mutex<Option<Current>>,
+    state: Mutex<State>,
     /// The server spoke HTTP/2 when it was last connected to. Taken for granted until then, if it
     /// can be agreed on at all.
     is_expected: AtomicBool,
     turn: tokio::sync::Mutex<Turn>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    current: Option<Current>,
+    /// A response was lost on a connection that was used before. Until then it is not used after it
+    /// was idle for longer than [`RECENTLY`].
+    careful_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -70,6 +79,8 @@ pub(super) struct Turn {
 pub(in crate::chartbrew::transport) struct Stream {
     sender: SendRequest<GuardedBody>,
     usage: Arc<Mutex<Usage>>,
+    /// It is not the first one of its connection.
+    is_later: bool,
 }
 
 // === impl Shared ===
@@ -79,7 +90,7 @@ impl Shared {
     pub(super) fn new(idle_timeout: Duration, is_possible: bool) -> Self {
         Self {
             idle_timeout,
-            current: Mutex::default(),
+            state: Mutex::default(),
             is_expected: AtomicBool::new(is_possible),
             turn: tokio::sync::Mutex::default(),
         }
@@ -101,16 +112,21 @@ impl Shared {
 
     /// A stream of the connection, if there is one that may be used.
     pub(super) fn take(&self) -> Option<Stream> {
-        let mut current = lock(&self.current);
+        let mut state = lock(&self.state);
+        let is_careful = (state.careful_until).is_some_and(|until| Instant::now() < until);
+        let idle_timeout = match is_careful {
+            true => self.idle_timeout.min(RECENTLY),
+            false => self.idle_timeout,
+        };
         let is_usable = |current: &Current| {
             let usage = lock(&current.usage);
-            let is_fresh_enough = usage.streams > 0 || usage.since.elapsed() < self.idle_timeout;
-            is_fresh_enough && !current.sender.is_closed()
+            (usage.streams > 0 || usage.since.elapsed() < idle_timeout)
+                && !current.sender.is_closed()
         };
-        if !current.as_ref().is_some_and(is_usable) {
-            *current = None;
+        if !state.current.as_ref().is_some_and(is_usable) {
+            state.current = None;
         }
-        current.as_ref().map(Current::stream)
+        state.current.as_ref().map(|current| current.stream(true))
     }
 
     /// Makes this connection the shared one.
@@ -138,8 +154,8 @@ impl Shared {
         };
         let usage = Arc::new(Mutex::new(usage));
         let opened = Current { sender, usage };
-        let stream = opened.stream();
-        *lock(&self.current) = Some(opened);
+        let stream = opened.stream(false);
+        lock(&self.state).current = Some(opened);
         Ok(stream)
     }
 
@@ -152,22 +168,36 @@ impl Shared {
     ) -> Result<Response<Incoming>, Error> {
         let response = stream.sender.send_request(request).await;
         let response = response.map_err(|error| classify_http2(&error, state));
-        if let Err(Error::NotSent(NotSent::Connect | NotSent::Refused)) = response {
-            let mut current = lock(&self.current);
-            current.take_if(|current| Arc::ptr_eq(&current.usage, &stream.usage));
+        match response {
+            Err(Error::NotSent(NotSent::Connect | NotSent::Refused)) => self.replace(stream),
+            Err(Error::Unknown(_)) => self.note_lost(stream),
+            Ok(_) | Err(_) => {}
         }
         response
+    }
+
+    fn replace(&self, stream: &Stream) {
+        let mut state = lock(&self.state);
+        let is_its = |current: &mut Current| Arc::ptr_eq(&current.usage, &stream.usage);
+        state.current.take_if(is_its);
+    }
+
+    fn note_lost(&self, stream: &Stream) {
+        if stream.is_later {
+            lock(&self.state).careful_until = Some(Instant::now() + CAREFUL_FOR);
+        }
     }
 }
 
 // === impl Current ===
 
 impl Current {
-    fn stream(&self) -> Stream {
+    fn stream(&self, is_later: bool) -> Stream {
         lock(&self.usage).streams += 1;
         Stream {
             sender: self.sender.clone(),
             usage: self.usage.clone(),
+            is_later,
         }
     }
 }
@@ -199,4 +229,56 @@ impl Drop for Stream {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // No code that can panic runs under these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper_util::rt::TokioIo;
+    use tokio::{io::duplex, time::advance};
+
+    use super::*;
+
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Also the server's end of the connection.
+    async fn open(shared: &Shared) -> (Stream, tokio::io::DuplexStream) {
+        let (ours, theirs) = duplex(65_536);
+        (shared.open(TokioIo::new(ours)).await.unwrap(), theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_idle_for_too_long_is_not_used() {
+        let shared = Shared::new(IDLE_TIMEOUT, true);
+        assert!(shared.take().is_none());
+        let (stream, _server) = open(&shared).await;
+        // In use for as long as it takes.
+        advance(2 * IDLE_TIMEOUT).await;
+        assert!(shared.take().is_some());
+        drop(stream);
+        advance(IDLE_TIMEOUT - SECOND).await;
+        assert!(shared.take().is_some());
+        advance(IDLE_TIMEOUT).await;
+        assert!(shared.take().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_loss_idle_connections_are_not_used_for_a_minute() {
+        let shared = Shared::new(IDLE_TIMEOUT, true);
+        let (first, _server) = open(&shared).await;
+        // It was fresh: nothing was taken for granted.
+        shared.note_lost(&first);
+        drop(first);
+        advance(SECOND).await;
+        shared.note_lost(&shared.take().unwrap());
+        assert!(shared.take().is_some());
+        advance(SECOND).await;
+        assert!(shared.take().is_none());
+
+        advance(CAREFUL_FOR).await;
+        let (stream, _server) = open(&shared).await;
+        drop(stream);
+        advance(SECOND).await;
+        assert!(shared.take().is_some());
+    }
 }
