@@ -9,7 +9,7 @@
 //! | HTTP/1.1 | a timeout of at least [`LEAST_KEEP_ALIVE`](http1::LEAST_KEEP_ALIVE) | less than [`RECENTLY`](pool::RECENTLY), at a server that is trusted | the request is sent as on a fresh one |
 //! | HTTP/1.1 | the same | longer, but a second less than the timeout, or the server is not trusted | `Expect: 100-continue`: the body is sent when the server has said that it reads |
 //! | HTTP/1.1 | a shorter timeout, or none | | it is not used again |
-//! | HTTP/2 | nothing: there is no such header | less than `idle_timeout`, or in use | the request is sent on the one connection that all creates share |
+//! | HTTP/2 | nothing: there is no such header | less than `idle_timeout`, or in use | the request is sent on the one connection that all creates share, up to [`MOST_STREAMS`](http2::MOST_STREAMS) at once |
 //!
 //! No connection is used after it was idle for `idle_timeout`. It is closed when the next create
 //! comes, or by the server.

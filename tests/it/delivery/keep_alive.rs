@@ -49,6 +49,37 @@ fn rows(sandbox: &Handle) -> usize {
     names.len()
 }
 
+/// A TCP proxy before an upstream. What the upstream sends takes this long on its way, also the end of
+/// the connection: a request that is sent meanwhile meets a closed connection.
+async fn far_away(upstream: SocketAddr) -> Raw {
+    const DELAY: Duration = Duration::from_millis(20);
+    Raw::start(move |mut peer, _| async move {
+        let mut server = TcpStream::connect(upstream).await.unwrap();
+        let (mut from_server, mut to_server) = server.split();
+        let (mut from_peer, mut to_peer) = peer.0.split();
+        let forward = async {
+            drop(tokio::io::copy(&mut from_peer, &mut to_server).await);
+            std::future::pending::<()>().await;
+        };
+        let back = async {
+            let mut part = vec![0; 65_536];
+            loop {
+                let read = from_server.read(&mut part).await;
+                sleep(DELAY).await;
+                match read {
+                    Ok(n @ 1..) => to_peer.write_all(&part[..n]).await.unwrap_or_default(),
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        };
+        tokio::select! {
+            () = forward => {}
+            () = back => {}
+        }
+    })
+    .await
+}
+
 /// The upstream closes each connection in the millisecond that it announced, and creates come
 /// around that time, and around the time when the gateway stops to use them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,12 +87,18 @@ async fn an_upstream_that_closes_when_it_announced_costs_nothing() {
     const KEPT_FOR: Duration = Duration::from_secs(3);
     /// How long the connections are idle before they are used again, each before a gateway of its
     /// own.
-    const IDLE: [u64; 6] = [1_990, 2_000, 2_500, 2_995, 3_000, 3_005];
+    const IDLE: [u64; 6] = [1_980, 2_000, 2_500, 2_980, 2_990, 3_000];
+    /// As many creates as it takes until the upstream is trusted, and some more.
+    const BEFORE: usize = 12;
     let at_once = (creates() / (2 * IDLE.len())).clamp(1, 100);
     let rounds = creates().div_ceil(at_once * IDLE.len());
     let sandbox = sandbox_that_keeps_for(KEPT_FOR).await;
+    let upstream = far_away(sandbox.addr()).await;
     let of_one = async |idle: u64| {
-        let gateway = gateway(&sandbox.url()).start().await;
+        let gateway = gateway(&upstream.url).start().await;
+        for n in 0..BEFORE {
+            create(&gateway, &format!("{idle} before {n}")).await;
+        }
         for round in 0..rounds {
             let names = (0..at_once).map(|n| format!("{idle} {round} {n}"));
             let gateway = &gateway;
@@ -70,7 +107,7 @@ async fn an_upstream_that_closes_when_it_announced_costs_nothing() {
         }
     };
     join_all(IDLE.map(of_one)).await;
-    assert_eq!(rows(&sandbox), at_once * rounds * IDLE.len());
+    assert_eq!(rows(&sandbox), (BEFORE + at_once * rounds) * IDLE.len());
 }
 
 /// A TCP proxy before an upstream that keeps `100 Continue` to itself.

@@ -235,8 +235,11 @@ async fn what_a_goaway_leaves_out_is_sent_again_and_makes_one_row() {
         if number > 0 {
             return http2.serve_all(addr).await;
         }
-        let first = http2.request().await.unwrap();
-        http2.request().await.unwrap();
+        let requests = [
+            http2.request().await.unwrap(),
+            http2.request().await.unwrap(),
+        ];
+        let first = requests.into_iter().min().unwrap();
         http2.go_away(first.0).await;
         http2.serve(addr, first.0, &first.1).await;
         http2.serve_all(addr).await;
@@ -335,7 +338,10 @@ async fn a_connection_that_ended_while_idle_is_replaced() {
         .await;
         let gateway = upstream.gateway(&[]).await;
         for n in 1..=3 {
-            create(&gateway, "m").await;
+            let response = soon(gateway.create(authorized(minimal("m")))).await;
+            let response = response.unwrap();
+            let attempts = trailer(response.metadata(), "x-upstream-attempts");
+            assert_eq!(attempts, Some("1"));
             soon(closed.notified()).await;
             assert_eq!(upstream.connections(), n);
         }

@@ -1,8 +1,8 @@
 //! The HTTP/2 connection that all creates share.
 //!
 //! One is made at a time, and the creates that come meanwhile wait for it. One that ended, that
-//! refused a request or that was idle for too long is replaced; requests that are under way on it
-//! end there.
+//! refused a request, that was idle for too long or that is full is replaced; requests that are under
+//! way on it end there.
 
 use std::{
     sync::{
@@ -35,6 +35,11 @@ use crate::chartbrew::{
 const PING_AFTER: Duration = Duration::from_secs(30);
 /// How long it has for that. Then the connection is lost, and with it all responses.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many streams a connection has at most: a server allows at least as many (RFC 9113, 6.5.2), or
+/// lets them wait. The creates after that share the next one, so that those that a silent database
+/// holds for hours block no others.
+pub(super) const MOST_STREAMS: usize = 100;
 
 /// The shared connection, if there is one.
 #[derive(Debug)]
@@ -121,6 +126,7 @@ impl Shared {
         let is_usable = |current: &Current| {
             let usage = lock(&current.usage);
             (usage.streams > 0 || usage.since.elapsed() < idle_timeout)
+                && usage.streams < MOST_STREAMS
                 && !current.sender.is_closed()
         };
         if !state.current.as_ref().is_some_and(is_usable) {
@@ -260,6 +266,17 @@ mod tests {
         assert!(shared.take().is_some());
         advance(IDLE_TIMEOUT).await;
         assert!(shared.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_full_is_followed_by_another() {
+        let shared = Shared::new(IDLE_TIMEOUT, true);
+        let (first, _server) = open(&shared).await;
+        let mut streams = vec![first];
+        streams.extend(std::iter::from_fn(|| shared.take()));
+        assert_eq!(streams.len(), MOST_STREAMS);
+        let (_stream, _server) = open(&shared).await;
+        assert!(shared.take().is_some());
     }
 
     #[tokio::test(start_paused = true)]
