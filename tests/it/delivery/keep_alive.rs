@@ -34,11 +34,9 @@ fn creates() -> usize {
 }
 
 async fn create(gateway: &Gateway, name: &str) {
-    let outcome = outcome(&gateway.create(minimal(name)).await);
-    assert!(
-        matches!(outcome, Outcome::Created(_)),
-        "{name}: {outcome:?}"
-    );
+    let response = gateway.create(minimal(name)).await;
+    let is_created = matches!(outcome(&response), Outcome::Created(_));
+    assert!(is_created, "{name}: {response:?}");
 }
 
 /// How many rows there are. No two have the same name.
