@@ -170,7 +170,8 @@ impl Restarting {
         }
     }
 
-    /// Closes the port and all connections, and opens the port again.
+    /// Closes the port and all connections, and opens the port again when the gateway has seen that:
+    /// no process restarts in less time.
     async fn restart(&mut self) {
         self.stop.cancel();
         (&mut self.running).await.unwrap();
@@ -183,14 +184,20 @@ impl Restarting {
 async fn pass_on(listener: TcpListener, upstream: SocketAddr, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     while let Some(Ok((mut peer, _))) = stop.run_until_cancelled(listener.accept()).await {
+        let stop = stop.clone();
         connections.spawn(async move {
             let mut server = TcpStream::connect(upstream).await.unwrap();
-            drop(tokio::io::copy_bidirectional(&mut peer, &mut server).await);
+            let copy = tokio::io::copy_bidirectional(&mut peer, &mut server);
+            if stop.run_until_cancelled(copy).await.is_none() {
+                peer.shutdown().await.unwrap();
+                assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
+            }
         });
     }
     drop(listener);
-    // All are closed when this returns.
-    connections.shutdown().await;
+    while let Some(ended) = connections.join_next().await {
+        ended.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
