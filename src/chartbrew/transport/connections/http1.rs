@@ -135,7 +135,7 @@ impl Lease {
         }
     }
 
-    /// See [`super::Lease::end`].
+    /// The response was read, as far as it was: see the outer `Lease`.
     pub(super) fn end(self, error: Option<&Error>) {
         match (error, self.keep_for) {
             (Some(Error::Unknown(Unknown::NoResponse)), _) => {
