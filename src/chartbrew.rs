@@ -44,7 +44,7 @@ pub struct Settings {
     /// How long an idle connection is kept at most. It should be shorter than the 5 s after which
     /// Chartbrew closes it: a request on a connection that is just being closed fails (hyper issue
     /// 2136). Only reads are affected, which can be repeated: uploads use fresh connections, and
-    /// creates also keep to what the server announces.
+    /// creates also keep to what the server announces, or use HTTP/2 where it is offered.
     pub idle_timeout: Duration,
     /// Largest response that is read, in bytes. The response to a create contains the whole schema
     /// of a database that Chartbrew can reach.

@@ -4,7 +4,7 @@
 //!
 //! | variant | known | another attempt |
 //! |---|---|---|
-//! | [`Error::NotSent`] | no server has read any of it | safe, if a retry can help |
+//! | [`Error::NotSent`] | no server has read any of it, or acted on it | safe, if a retry can help |
 //! | [`Error::Rejected`] | the response says that it was not done | safe for some rejections |
 //! | [`Error::Unknown`] | it may have been done, now or later | only for calls that may be repeated |
 //!
@@ -17,7 +17,7 @@ use super::Rejection;
 /// Why a call did not give the response expected, by what is known about its outcome.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No byte of the request can have been read.
+    /// No byte of its body can have been read, or the server said that it did not process it.
     #[error("not sent: {0}")]
     NotSent(NotSent),
     /// Chartbrew, or a proxy before it, responded that it did not do it.
@@ -28,7 +28,7 @@ pub enum Error {
     Unknown(Unknown),
 }
 
-/// Why no byte of a request was sent.
+/// Why a request was not sent, or not in any way that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotSent {
     /// The host name has no address (for now).
@@ -39,6 +39,9 @@ pub enum NotSent {
     ConnectTimeout,
     /// TLS could not be agreed on. A retry does not help if a certificate does not verify.
     Tls,
+    /// Over HTTP/2, the server said that it did not process the request: it refused the stream, or
+    /// closed the connection to all streams from this one on.
+    Refused,
     /// The request could not be built: a fault of the settings or of the gateway.
     Request,
     /// Its caller stopped waiting before the body was begun: see [`SendState`].
@@ -77,7 +80,7 @@ impl NotSent {
     #[must_use]
     pub fn is_transient(self) -> bool {
         match self {
-            Self::Dns | Self::Connect | Self::ConnectTimeout => true,
+            Self::Dns | Self::Connect | Self::ConnectTimeout | Self::Refused => true,
             Self::Tls | Self::Request | Self::Withheld => false,
         }
     }
@@ -90,6 +93,7 @@ impl fmt::Display for NotSent {
             Self::Connect => "the connection was refused or lost before the request was written",
             Self::ConnectTimeout => "the connection took too long",
             Self::Tls => "TLS could not be agreed on (certificate, name or protocol)",
+            Self::Refused => "the server refused the request before processing it",
             Self::Request => "the request could not be built",
             Self::Withheld => "the caller's time was over before the request was written",
         })
@@ -172,6 +176,7 @@ impl Error {
             Self::NotSent(NotSent::Connect) => "connect",
             Self::NotSent(NotSent::ConnectTimeout) => "connect_timeout",
             Self::NotSent(NotSent::Tls) => "tls",
+            Self::NotSent(NotSent::Refused) => "refused",
             Self::NotSent(NotSent::Request) => "request",
             Self::NotSent(NotSent::Withheld) => "withheld",
             Self::Rejected(_) => "rejected",

@@ -119,7 +119,7 @@ impl Transport {
         };
         let close = HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("close"))]);
         let host = &base[url::Position::BeforeHost..url::Position::AfterPort];
-        let server = base[..url::Position::AfterPort].parse();
+        let server = format!("{}://{host}", base.scheme()).parse();
         Ok(Self {
             connections: Connections::new(settings, server.map_err(|_| InvalidClient::Url)?)?,
             fresh: builder()
@@ -176,10 +176,10 @@ impl Transport {
         let mut attempt = Attempt::begin(call.method_name(), call.template, url);
         let result = match call.body {
             Payload::Json(json, state) => {
-                let uri = format!("{}{}", self.base.path(), call.path);
+                let path = format!("{}{}", self.base.path(), call.path);
                 let outgoing = Outgoing {
                     method: call.method,
-                    uri: uri.try_into().map_err(|_| cannot_be_built())?,
+                    path: path.try_into().map_err(|_| cannot_be_built())?,
                     host: self.host.clone(),
                     token: token.header(),
                     json,

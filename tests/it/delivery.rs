@@ -3,6 +3,7 @@
 mod again;
 mod beside;
 mod cut_off;
+mod keep_alive;
 mod late;
 mod looks;
 mod matrix;

@@ -2,7 +2,9 @@
 
 pub(crate) mod collector;
 pub(crate) mod gateway;
+pub(crate) mod http2;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod time;
+pub(crate) mod tls;
 pub(crate) mod wire;

@@ -3,6 +3,9 @@
 //! `NotSent` only where no byte of the request can have been read; everything after the first byte
 //! is `Unknown`, unless a whole response says otherwise. And nothing below sends twice.
 
+mod http2;
+mod tls;
+
 use std::{
     future::Future,
     sync::{
@@ -367,6 +370,76 @@ async fn a_response_that_is_lost_on_a_used_connection_is_not_sent_for_again() {
     let lost = create_with(&client).await.unwrap_err();
     assert_eq!(format!("{lost:?}"), unknown(Unknown::NoResponse));
     assert_eq!((raw.connections(), bodies.load(Ordering::SeqCst)), (1, 2));
+}
+
+#[tokio::test]
+async fn after_a_loss_a_server_is_asked_for_a_minute() {
+    const LOST: usize = 12;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = seen.clone();
+    let raw = Raw::start(move |mut peer, number| {
+        let notes = notes.clone();
+        async move {
+            while let Some(head) = peer.head().await {
+                let asks = head.contains("expect: 100-continue");
+                if asks {
+                    peer.write("HTTP/1.1 100 Continue\r\n\r\n").await;
+                }
+                if peer.body(BODY.len()).await.is_none() {
+                    return;
+                }
+                let before = {
+                    let mut notes = notes.lock().unwrap();
+                    notes.push((number, asks));
+                    notes.len() - 1
+                };
+                if before == LOST {
+                    return;
+                }
+                peer.response("200 OK", "keep-alive: timeout=5\r\n", ROW)
+                    .await;
+            }
+        }
+    })
+    .await;
+    let client = client(&raw.url);
+    for _ in 0..LOST {
+        create_with(&client).await.unwrap();
+    }
+    let lost = create_with(&client).await.unwrap_err();
+    assert_eq!(format!("{lost:?}"), unknown(Unknown::NoResponse));
+    for _ in 0..12 {
+        create_with(&client).await.unwrap();
+    }
+    pass(Duration::from_secs(58)).await;
+    for _ in 0..2 {
+        create_with(&client).await.unwrap();
+    }
+    pass(Duration::from_secs(2)).await;
+    for _ in 0..2 {
+        create_with(&client).await.unwrap();
+    }
+    let expected = [
+        // Trusted when ten connections were kept; the last one is lost.
+        vec![(0, false)],
+        vec![(0, true); 10],
+        vec![(0, false); 2],
+        // Asked although as many are kept.
+        vec![(1, false)],
+        vec![(1, true); 11],
+        // Not used again after such a time.
+        vec![(2, false), (2, true)],
+        // The minute is over; the first of these was idle for too long to be sure.
+        vec![(2, true), (2, false)],
+    ];
+    assert_eq!(*seen.lock().unwrap(), expected.concat());
+}
+
+/// Lets this time pass at once.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 #[tokio::test]

@@ -56,6 +56,31 @@ pub(super) fn classify_send(error: &hyper::Error, state: &SendState) -> Error {
     }
 }
 
+/// The same for a request on a stream of HTTP/2, where the server can say that it did not process a
+/// request although its body was begun. Then it counts as not begun from here on.
+pub(super) fn classify_http2(error: &hyper::Error, state: &SendState) -> Error {
+    if state.is_withheld() {
+        return Error::NotSent(NotSent::Withheld);
+    }
+    if !state.has_begun() {
+        return Error::NotSent(NotSent::Connect);
+    }
+    match caused_by::<h2::Error>(error).is_some_and(is_unprocessed) {
+        true => {
+            state.take_back();
+            Error::NotSent(NotSent::Refused)
+        }
+        false => Error::Unknown(Unknown::NoResponse),
+    }
+}
+
+/// Whether the server did not and will not process the stream (RFC 9113, 8.7): it was refused, or a
+/// GOAWAY leaves it out. h2 ends a stream with the error of a GOAWAY that was received only if the
+/// stream's id is above the last one in it.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
 /// The first cause of a type, also inside `io::Error`, which hides its content from `source`.
 fn caused_by<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     let mut next = Some(error);

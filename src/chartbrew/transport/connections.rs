@@ -4,53 +4,68 @@
 //! whether it was read. A fresh connection is safe, and costs a handshake. A connection that was
 //! used before is taken only where it is as safe as a fresh one:
 //!
-//! | the server announced in `Keep-Alive` | idle for | what is done |
-//! |---|---|---|
-//! | a timeout of at least [`LEAST_KEEP_ALIVE`] | less than [`RECENTLY`](pool::RECENTLY), at a server that is trusted | the request is sent as on a fresh one |
-//! | the same | longer, but a second less than the timeout, or the server is not trusted | `Expect: 100-continue`: the body is sent when the server has said that it reads |
-//! | a shorter timeout, or none | | it is not used again |
+//! | protocol | the server announced in `Keep-Alive` | idle for | what is done |
+//! |---|---|---|---|
+//! | HTTP/1.1 | a timeout of at least [`LEAST_KEEP_ALIVE`](http1::LEAST_KEEP_ALIVE) | less than [`RECENTLY`](pool::RECENTLY), at a server that is trusted | the request is sent as on a fresh one |
+//! | HTTP/1.1 | the same | longer, but a second less than the timeout, or the server is not trusted | `Expect: 100-continue`: the body is sent when the server has said that it reads |
+//! | HTTP/1.1 | a shorter timeout, or none | | it is not used again |
+//! | HTTP/2 | nothing: there is no such header | less than `idle_timeout`, or in use | the request is sent on the one connection that all creates share, up to [`MOST_STREAMS`](http2::MOST_STREAMS) at once |
 //!
-//! A connection that ends before the body was begun proves that nothing was sent, so that the
-//! request goes on a fresh one. A server is trusted once [`KEPT_FOR_TRUST`](pool::KEPT_FOR_TRUST) used connections have
+//! No connection is used after it was idle for `idle_timeout`. It is closed when the next create
+//! comes, or by the server.
+//!
+//! What proves that a request was not processed, so that it goes on a fresh connection:
+//!
+//! | protocol | proof |
+//! |---|---|
+//! | both | the connection or the stream ended before the body was begun |
+//! | HTTP/1.1 | `100 Continue` did not come: the body was not begun then |
+//! | HTTP/2 | the stream was reset with `REFUSED_STREAM` (RFC 9113, 8.7) |
+//! | HTTP/2 | its id is above the last one in a GOAWAY (RFC 9113, 6.8) |
+//!
+//! Everything else that happens once the body was begun leaves the outcome unknown: another reset, a
+//! GOAWAY that includes the stream, a connection that ends or does not respond to pings.
+//!
+//! **HTTP/1.1**: a server is trusted once [`KEPT_FOR_TRUST`](pool::KEPT_FOR_TRUST) used connections have
 //! worked. It is not trusted for [`CAREFUL_FOR`](pool::CAREFUL_FOR) after it has closed a connection earlier than it
 //! announced, whether or not a response was lost by that. A server that ignores `Expect` is waited
-//! for once, for [`CONTINUE_LIMIT`], and gets fresh connections from then on.
+//! for once, for [`CONTINUE_LIMIT`](http1::CONTINUE_LIMIT), and gets fresh connections from then on.
+//!
+//! **HTTP/2** is spoken with a server that chooses it in the TLS handshake (ALPN). A server that ends a
+//! connection has to send a GOAWAY first. One that does not costs an outcome if a request comes just
+//! then; for [`CAREFUL_FOR`](pool::CAREFUL_FOR) after that no connection is used that was idle for longer
+//! than [`RECENTLY`](pool::RECENTLY). While a response is awaited, pings show whether the server is
+//! still there. A request waits for its stream if the server allows no more at once. Its body is not
+//! begun before that, so that a caller whose deadline passes meanwhile is told the truth: nothing was
+//! sent.
+//!
+//! All connections are made with one TLS configuration, so that a TLS session is resumed on each but
+//! the first.
 
+mod http1;
+mod http2;
+mod outgoing;
 mod pool;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HOST, USER_AGENT},
-};
-use hyper::{body::Incoming, client::conn::http1};
+use http::{HeaderValue, Response, Uri, header::CONNECTION};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::time::timeout;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
-use self::pool::{Pool, Sender};
-use super::{
-    AGENT, InvalidClient, JSON, TCP_KEEPALIVE,
-    classify::{classify_connect, classify_send},
-    send_state::{GuardedBody, SendState},
+pub(super) use self::outgoing::Outgoing;
+use self::{
+    http2::{Shared, Stream},
+    pool::{Pool, Sender},
 };
+use super::{InvalidClient, TCP_KEEPALIVE, classify::classify_connect};
 use crate::{
-    chartbrew::{Error, NotSent, Settings, Unknown},
+    chartbrew::{Error, NotSent, Settings},
     telemetry::Attempt,
 };
-
-/// The shortest announced timeout for which a connection is kept: more than twice
-/// [`RECENTLY`](pool::RECENTLY).
-const LEAST_KEEP_ALIVE: Duration = Duration::from_secs(3);
-/// A connection is not used in the last second before the server closes it.
-const MARGIN: Duration = Duration::from_secs(1);
-/// How long `100 Continue` is waited for.
-const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
-/// How many headers a request has at most, with those of a trace and `Content-Length`.
-const HEADERS: usize = 10;
 
 /// See the module's docs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,33 +73,34 @@ pub(super) struct Connections {
     connector: HttpsConnector<HttpConnector>,
     server: Uri,
     connect_timeout: Duration,
-    idle_timeout: Duration,
+    /// Those of HTTP/1.1 that are idle.
     pool: Arc<Pool>,
-}
-
-/// A request, to be sent on one connection or another.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) host: HeaderValue,
-    pub(super) token: HeaderValue,
-    pub(super) json: Bytes,
-    pub(super) state: SendState,
+    /// The one of HTTP/2.
+    shared: Arc<Shared>,
 }
 
 /// The connection that a response is being read from.
 #[derive(Debug)]
-pub(super) struct Lease {
-    pool: Arc<Pool>,
-    sender: Sender,
-    keep_for: Option<Duration>,
-    was_used: bool,
+pub(super) enum Lease {
+    Http1(http1::Lease),
+    /// The stream ends when it is dropped.
+    Http2 {
+        _stream: Stream,
+    },
 }
+
+/// A connection to send one request on.
+enum Connected {
+    Http1(Sender),
+    Http2(Stream),
+}
+
+type Responded = (Response<Incoming>, Lease);
 
 // === impl Connections ===
 
 impl Connections {
+    /// `server` is the scheme and the authority.
     pub(super) fn new(settings: &Settings, server: Uri) -> Result<Self, InvalidClient> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -94,36 +110,57 @@ impl Connections {
             .try_with_platform_verifier()
             .map_err(InvalidClient::Tls)?
             .https_or_http()
-            .enable_http1()
+            .enable_all_versions()
             .wrap_connector(tcp);
+        let has_tls = server.scheme() == Some(&http::uri::Scheme::HTTPS);
         Ok(Self {
             connector,
             server,
             connect_timeout: settings.connect_timeout,
-            idle_timeout: settings.idle_timeout,
-            pool: Arc::default(),
+            pool: Arc::new(Pool::new(settings.idle_timeout)),
+            shared: Arc::new(Shared::new(settings.idle_timeout, has_tls)),
         })
     }
 
-    /// Sends a request once: its body goes out on one connection.
+    /// Sends a request until one server may have processed it: its body goes out once, but for those
+    /// that proved to be unprocessed.
     pub(super) async fn send(
         &self,
         outgoing: &Outgoing,
         attempt: &Attempt,
-    ) -> Result<(Response<Incoming>, Lease), Error> {
+    ) -> Result<Responded, Error> {
+        if let Some(stream) = self.shared.take() {
+            match Box::pin(self.send_on_a_stream(stream, outgoing, attempt)).await {
+                Err(Error::NotSent(NotSent::Connect | NotSent::Refused)) => {}
+                result => return result,
+            }
+        }
+        if let Some(result) = self.send_on_a_used_one(outgoing, attempt).await {
+            return result;
+        }
+        Box::pin(self.send_on_a_fresh_one(outgoing, attempt)).await
+    }
+
+    /// On a connection of HTTP/1.1 that was used before. `None`: on none of them was it sent.
+    async fn send_on_a_used_one(
+        &self,
+        outgoing: &Outgoing,
+        attempt: &Attempt,
+    ) -> Option<Result<Responded, Error>> {
         while let Some((mut sender, is_recent)) = self.pool.take() {
-            let request = outgoing.request(attempt);
+            let request = outgoing.over_http1(attempt);
+            let state = &outgoing.state;
             let sent = match is_recent {
-                true => send(&mut sender, request, &outgoing.state).await,
+                true => http1::send(&mut sender, request, state).await,
                 false => {
-                    let sent = send_expecting(&self.pool, &mut sender, request, &outgoing.state);
+                    let sent = http1::send_expecting(&self.pool, &mut sender, request, state);
                     Box::pin(sent).await
                 }
             };
             match sent {
                 Ok(response) => {
                     self.pool.note_kept();
-                    return Ok(self.lease(response, sender, true));
+                    return Some(Ok(self.lease(response, sender, true)));
                 }
                 // It ended before the body was begun.
                 Err(Error::NotSent(NotSent::Connect)) => self.pool.distrust(),
@@ -131,146 +168,94 @@ impl Connections {
                     if matches!(error, Error::Unknown(_)) {
                         self.pool.distrust();
                     }
-                    return Err(error);
+                    return Some(Err(error));
                 }
             }
         }
-        Box::pin(self.send_on_a_fresh_one(outgoing.request(attempt), &outgoing.state)).await
+        None
     }
 
     async fn send_on_a_fresh_one(
         &self,
-        mut request: Request<GuardedBody>,
-        state: &SendState,
-    ) -> Result<(Response<Incoming>, Lease), Error> {
-        let mut sender = Box::pin(self.connect()).await?;
+        outgoing: &Outgoing,
+        attempt: &Attempt,
+    ) -> Result<Responded, Error> {
+        let mut sender = match Box::pin(self.connect()).await? {
+            Connected::Http1(sender) => sender,
+            Connected::Http2(stream) => {
+                return Box::pin(self.send_on_a_stream(stream, outgoing, attempt)).await;
+            }
+        };
+        let mut request = outgoing.over_http1(attempt);
         let may_keep = self.pool.may_keep();
         if !may_keep {
             // The server closes the connection then, so that no port of ours is left in TIME_WAIT.
             let close = HeaderValue::from_static("close");
             request.headers_mut().insert(CONNECTION, close);
         }
-        let response = send(&mut sender, request, state).await?;
+        let response = http1::send(&mut sender, request, &outgoing.state).await?;
         if may_keep {
-            let keeps = announced_keep_alive(response.headers()).is_some();
+            let keeps = http1::announced_keep_alive(response.headers()).is_some();
             self.pool.note_keeps(keeps);
         }
         Ok(self.lease(response, sender, false))
     }
 
-    async fn connect(&self) -> Result<Sender, Error> {
+    async fn send_on_a_stream(
+        &self,
+        mut stream: Stream,
+        outgoing: &Outgoing,
+        attempt: &Attempt,
+    ) -> Result<Responded, Error> {
+        let request = outgoing.over_http2(&self.server, attempt)?;
+        let sent = self.shared.send(&mut stream, request, &outgoing.state);
+        Ok((sent.await?, Lease::Http2 { _stream: stream }))
+    }
+
+    /// A connection that no request was sent on yet, or the shared one.
+    ///
+    /// Where HTTP/2 is expected, one is made at a time: it serves all creates that wait for it, and
+    /// so does its failure.
+    async fn connect(&self) -> Result<Connected, Error> {
+        if !self.shared.is_expected() {
+            return self.make().await;
+        }
+        let asked = Instant::now();
+        let mut turn = self.shared.turn().await;
+        if let Some(stream) = self.shared.take() {
+            return Ok(Connected::Http2(stream));
+        }
+        if let Some(cause) = turn.failed_since(asked) {
+            return Err(Error::NotSent(cause));
+        }
+        if !self.shared.is_expected() {
+            drop(turn);
+            return self.make().await;
+        }
+        let made = self.make().await;
+        if let Err(Error::NotSent(cause)) = made {
+            turn.note_failed(cause);
+        }
+        made
+    }
+
+    async fn make(&self) -> Result<Connected, Error> {
         let connecting = self.connector.clone().oneshot(self.server.clone());
         let connecting = timeout(self.connect_timeout, connecting).await;
         let stream = connecting
             .map_err(|_| Error::NotSent(NotSent::ConnectTimeout))?
             .map_err(|error| Error::NotSent(classify_connect(&*error)))?;
-        let handshake = http1::handshake(stream).await;
-        let (sender, connection) = handshake.map_err(|_| Error::NotSent(NotSent::Connect))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to Chartbrew ended");
-            }
-        });
-        Ok(sender)
+        let speaks_http2 = stream.connected().is_negotiated_h2();
+        self.shared.expect(speaks_http2);
+        Ok(match speaks_http2 {
+            true => Connected::Http2(self.shared.open(stream).await?),
+            false => Connected::Http1(http1::open(stream).await?),
+        })
     }
 
-    fn lease(
-        &self,
-        response: Response<Incoming>,
-        sender: Sender,
-        was_used: bool,
-    ) -> (Response<Incoming>, Lease) {
-        let keep_for = announced_keep_alive(response.headers())
-            .filter(|announced| *announced >= LEAST_KEEP_ALIVE)
-            .map(|announced| (announced - MARGIN).min(self.idle_timeout));
-        let pool = self.pool.clone();
-        let lease = Lease {
-            pool,
-            sender,
-            keep_for,
-            was_used,
-        };
-        (response, lease)
-    }
-}
-
-/// Sends the head, and the body when the server has said that it reads.
-async fn send_expecting(
-    pool: &Pool,
-    sender: &mut Sender,
-    mut request: Request<GuardedBody>,
-    state: &SendState,
-) -> Result<Response<Incoming>, Error> {
-    let go = request.body_mut().wait_for_go();
-    let expect = HeaderValue::from_static("100-continue");
-    request.headers_mut().insert(EXPECT, expect);
-    let on_continue = go.clone();
-    hyper::ext::on_informational(&mut request, move |response| {
-        if response.status() == StatusCode::CONTINUE {
-            on_continue.give();
-        }
-    });
-    let mut sending = std::pin::pin!(send(sender, request, state));
-    let response = match timeout(CONTINUE_LIMIT, &mut sending).await {
-        Ok(response) => response?,
-        Err(_) if go.refuse() => {
-            pool.note_ignores_expect();
-            return Err(Error::NotSent(NotSent::Connect));
-        }
-        // It was given in time: the response may take as long as it likes.
-        Err(_) => sending.await?,
-    };
-    // From here on the body stays where it is, if it was not asked for.
-    let is_unread = go.refuse();
-    if response.status() == StatusCode::EXPECTATION_FAILED && is_unread {
-        pool.note_ignores_expect();
-        return Err(Error::NotSent(NotSent::Connect));
-    }
-    Ok(response)
-}
-
-async fn send(
-    sender: &mut Sender,
-    request: Request<GuardedBody>,
-    state: &SendState,
-) -> Result<Response<Incoming>, Error> {
-    let response = sender.send_request(request).await;
-    response.map_err(|error| classify_send(&error, state))
-}
-
-/// The `timeout` that the server announces in `Keep-Alive`. `None`: it closes the connection, or does
-/// not say when.
-fn announced_keep_alive(headers: &HeaderMap) -> Option<Duration> {
-    if (headers.get(CONNECTION))
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-    {
-        return None;
-    }
-    let text = headers.get("keep-alive")?.to_str().ok()?;
-    let timeout = text.split(',').find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        (name.trim().eq_ignore_ascii_case("timeout")).then_some(value)
-    });
-    timeout?.trim().parse().ok().map(Duration::from_secs)
-}
-
-// === impl Outgoing ===
-
-impl Outgoing {
-    fn request(&self, attempt: &Attempt) -> Request<GuardedBody> {
-        let body = GuardedBody::new(self.json.clone(), self.state.clone());
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        let headers = request.headers_mut();
-        headers.reserve(HEADERS);
-        headers.insert(HOST, self.host.clone());
-        headers.insert(AUTHORIZATION, self.token.clone());
-        headers.insert(ACCEPT, JSON);
-        headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        attempt.write_to(headers);
-        request
+    fn lease(&self, response: Response<Incoming>, sender: Sender, was_used: bool) -> Responded {
+        let lease = http1::Lease::new(self.pool.clone(), sender, &response, was_used);
+        (response, Lease::Http1(lease))
     }
 }
 
@@ -278,16 +263,11 @@ impl Outgoing {
 
 impl Lease {
     /// The response was read: `error` is what it was, if it was none that was expected. A
-    /// connection whose response was not read to its end closes by itself.
+    /// connection of HTTP/1.1 whose response was not read to its end closes by itself.
     pub(super) fn end(self, error: Option<&Error>) {
-        match (error, self.keep_for) {
-            (Some(Error::Unknown(Unknown::NoResponse)), _) => {
-                if self.was_used {
-                    self.pool.distrust();
-                }
-            }
-            (_, Some(keep_for)) => self.pool.put(self.sender, keep_for),
-            (_, None) => {}
+        match self {
+            Self::Http1(lease) => lease.end(error),
+            Self::Http2 { .. } => {}
         }
     }
 }

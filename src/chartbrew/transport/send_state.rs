@@ -1,4 +1,4 @@
-//! Whether a request is sent: decided once, by the first of sender and caller.
+//! Whether a request is sent: decided by the first of sender and caller.
 
 use std::{
     pin::Pin,
@@ -22,7 +22,8 @@ const WITHHELD: u8 = 2;
 /// Nobody can act on a request of whose body he has seen no byte (measured: Chartbrew creates
 /// nothing for a request whose body does not come). So a caller whose time is over while the
 /// connection is still being made can be told that nothing was sent, and it stays true:
-/// [`withhold`](Self::withhold) and the first byte exclude each other.
+/// [`withhold`](Self::withhold) and the first byte exclude each other. Only where the server says
+/// over HTTP/2 that it did not process the request is it open again.
 #[derive(Clone, Debug, Default)]
 pub struct SendState(Arc<AtomicU8>);
 
@@ -60,6 +61,13 @@ impl SendState {
     #[must_use]
     pub fn withhold(&self) -> bool {
         self.become_unless_decided(WITHHELD)
+    }
+
+    /// What was sent proved to be unprocessed, and its connection sends no more of it: as if nothing
+    /// had been sent.
+    pub(super) fn take_back(&self) {
+        // Nobody else decides once it has begun.
+        self.0.store(WAITING, Ordering::SeqCst);
     }
 
     pub(super) fn is_withheld(&self) -> bool {

@@ -183,6 +183,8 @@ pub(super) fn unavailable_row(cause: &Unavailable) -> Row {
             "the request to Chartbrew could not be built; look at CHARTBREW_URL").error(),
         Unavailable::NotSent(cause @ (NotSent::Dns | NotSent::Connect | NotSent::ConnectTimeout)) =>
             row(&format!("Chartbrew cannot be reached: {cause}")).warn(),
+        Unavailable::NotSent(cause @ NotSent::Refused) =>
+            row(&format!("Chartbrew is not ready: {cause}")).warn(),
         Unavailable::Rejected(Rejection::StoreUnavailable) =>
             row("Chartbrew cannot reach its own database").upstream(400).warn(),
         Unavailable::Rejected(rejection) => row(&format!("Chartbrew is not ready: {rejection}"))

@@ -1,4 +1,4 @@
-//! The used connections to Chartbrew that are idle, and whether the server keeps them for as long as
+//! The used HTTP/1.1 connections to Chartbrew that are idle, and whether the server keeps them for as long as
 //! it announces.
 
 use std::{
@@ -22,8 +22,9 @@ pub(super) const KEPT_FOR_TRUST: u32 = 10;
 /// that keeps none gets `Connection: close`.
 pub(super) const CAREFUL_FOR: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pool {
+    idle_timeout: Duration,
     /// The one that was used last comes last.
     idle: Mutex<Vec<Idle>>,
     trust: Mutex<Trust>,
@@ -60,6 +61,16 @@ impl Trust {
 // === impl Pool ===
 
 impl Pool {
+    pub(super) fn new(idle_timeout: Duration) -> Self {
+        Self {
+            idle_timeout,
+            idle: Mutex::default(),
+            trust: Mutex::default(),
+            closes_until: Mutex::default(),
+            ignores_expect: AtomicBool::default(),
+        }
+    }
+
     /// Whether a fresh connection is worth keeping.
     pub(super) fn may_keep(&self) -> bool {
         let closes_until = *lock(&self.closes_until);
@@ -121,6 +132,7 @@ impl Pool {
         };
     }
 
+    /// Keeps a connection, for no longer than the idle timeout.
     pub(super) fn put(&self, sender: Sender, keep_for: Duration) {
         let now = Instant::now();
         let mut idle = lock(&self.idle);
@@ -129,7 +141,7 @@ impl Pool {
         idle.push(Idle {
             sender,
             since: now,
-            until: now + keep_for,
+            until: now + keep_for.min(self.idle_timeout),
         });
     }
 }
