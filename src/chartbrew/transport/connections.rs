@@ -248,8 +248,9 @@ impl Connections {
         let speaks_http2 = stream.connected().is_negotiated_h2();
         self.shared.expect(speaks_http2);
         Ok(match speaks_http2 {
-            true => Connected::Http2(self.shared.open(stream).await?),
-            false => Connected::Http1(http1::open(stream).await?),
+            // Boxed: otherwise each would take the memory of the other.
+            true => Connected::Http2(Box::pin(self.shared.open(stream)).await?),
+            false => Connected::Http1(Box::pin(http1::open(stream)).await?),
         })
     }
 
