@@ -5,12 +5,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 const CONTRACT: &str = "proto/chartbrew/connection/v1/connection_service.proto";
 
 /// Messages that hold secrets: `src/proto.rs` writes their `Debug` by hand.
-const SECRET_MESSAGES: [&str; 5] = [
+const SECRET_MESSAGES: [&str; 7] = [
     "chartbrew.connection.v1.NewConnection",
     "chartbrew.connection.v1.Connection",
     "chartbrew.connection.v1.Authentication",
     "chartbrew.connection.v1.SshTunnel",
     "chartbrew.connection.v1.ConnectionFiles",
+    "chartbrew.connection.v1.TestResponse",
+    "chartbrew.connection.v1.TestNewResponse",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,6 +34,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Messages are moved from layer to layer: what is boxed is moved as a pointer.
         .boxed(".chartbrew.connection.v1.CreateRequest.connection")
         .boxed(".chartbrew.connection.v1.CreateResponse.connection")
+        .boxed(".chartbrew.connection.v1.GetResponse.connection")
+        .boxed(".chartbrew.connection.v1.UpdateRequest.connection")
+        .boxed(".chartbrew.connection.v1.UpdateResponse.connection")
+        .boxed(".chartbrew.connection.v1.TestNewRequest.connection")
+        .boxed(".chartbrew.connection.v1.UploadFilesResponse.connection")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -17,6 +17,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
+use serde::de::IgnoredAny;
 use url::Url;
 
 pub use self::{
@@ -26,7 +27,10 @@ pub use self::{
 };
 use self::{
     transport::{Call, Transport},
-    types::{Connection, ConnectionList, File},
+    types::{
+        Changes, Connection, ConnectionList, ConnectionRef, Elements, File, NewTest, Page,
+        PageReader, PageRequest, Tested,
+    },
 };
 use crate::tls;
 
@@ -79,12 +83,22 @@ pub struct InvalidToken(());
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Transport,
+    /// Largest row of a list, in bytes.
+    max_row_bytes: usize,
 }
 
 /// The paths with names for their parts, as telemetry records them.
 const CONNECTIONS: &str = "/team/{team_id}/connections";
 const CONNECTION: &str = "/team/{team_id}/connections/{connection_id}";
 const FILES: &str = "/team/{team_id}/connections/{connection_id}/files";
+const TEST: &str = "/team/{team_id}/connections/{connection_id}/test";
+const TEST_NEW: &str = "/team/{team_id}/connections/{type}/test";
+const TEST_NEW_FILES: &str = "/team/{team_id}/connections/{type}/test/files";
+
+fn path_of(connection: ConnectionRef) -> String {
+    let ConnectionRef { team, id } = connection;
+    format!("team/{team}/connections/{id}")
+}
 
 // === impl Token ===
 
@@ -106,6 +120,13 @@ impl Token {
     /// The `authorization` value. Always `Bearer`: Chartbrew refuses `bearer`.
     fn header(&self) -> HeaderValue {
         self.header.clone()
+    }
+
+    /// The token itself, without a scheme.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        let header = self.header.to_str().unwrap_or_default();
+        header.strip_prefix("Bearer ").unwrap_or_default()
     }
 
     /// Compares tokens without showing them.
@@ -138,6 +159,7 @@ impl Client {
         tls::install_crypto_provider();
         Ok(Self {
             transport: Transport::new(settings)?,
+            max_row_bytes: settings.max_response_bytes,
         })
     }
 
@@ -173,17 +195,108 @@ impl Client {
             .read(ConnectionList::from_json)
     }
 
+    /// One page of `GET /team/{team}/connections`. No more of the list is kept than the page, and
+    /// no more of it is read than the page needs.
+    ///
+    /// # Errors
+    /// See [`Error`]; always safe to repeat.
+    pub async fn page(
+        &self,
+        token: &Token,
+        team: i32,
+        request: PageRequest,
+    ) -> Result<Page, Error> {
+        let call = Call::get(format!("team/{team}/connections"), CONNECTIONS);
+        let (mut page, mut elements) = (PageReader::new(request), Elements::default());
+        let mut is_whole = true;
+        let take = |bytes: &[u8]| {
+            is_whole = elements.push(bytes, self.max_row_bytes, |row| page.take(row))?;
+            Ok(is_whole)
+        };
+        self.transport.send_for_pieces(token, call, take).await?;
+        if is_whole {
+            let cut_short = |_| Error::Unknown(Unknown::Unreadable);
+            elements.finish().map_err(cut_short)?;
+        }
+        Ok(page.finish())
+    }
+
     /// `GET /team/{team}/connections/{id}`.
     ///
     /// # Errors
     /// See [`Error`]; always safe to repeat.
-    pub async fn get(&self, token: &Token, team: i32, id: i32) -> Result<Dated<Connection>, Error> {
-        let path = format!("team/{team}/connections/{id}");
-        let call = Call::get(path, CONNECTION).of_a_connection();
+    pub async fn get(
+        &self,
+        token: &Token,
+        connection: ConnectionRef,
+    ) -> Result<Dated<Connection>, Error> {
+        let call = Call::get(path_of(connection), CONNECTION).of_a_connection();
         self.transport
             .send(token, call)
             .await?
             .read(Connection::from_json)
+    }
+
+    /// `PUT /team/{team}/connections/{id}`: changes the fields of the body and returns the row.
+    ///
+    /// # Errors
+    /// See [`Error`]; the same change twice is as good as once.
+    pub async fn update(
+        &self,
+        token: &Token,
+        connection: ConnectionRef,
+        changes: &Changes,
+    ) -> Result<Connection, Error> {
+        let call = Call::put(path_of(connection), CONNECTION, changes.json.clone());
+        let response = self.transport.send(token, call.of_a_connection()).await?;
+        Ok(response.read(Connection::from_json)?.body)
+    }
+
+    /// `DELETE /team/{team}/connections/{id}`, with `removeDatasets` only if they are to be
+    /// deleted: Chartbrew takes `removeDatasets=false` for true.
+    ///
+    /// # Errors
+    /// See [`Error`]. A second deletion is a [`Rejection::ConnectionNotFound`].
+    pub async fn delete(
+        &self,
+        token: &Token,
+        connection: ConnectionRef,
+        remove_datasets: bool,
+    ) -> Result<(), Error> {
+        let query = match remove_datasets {
+            true => "?removeDatasets=true",
+            false => "",
+        };
+        let call = Call::delete(path_of(connection) + query, CONNECTION).of_a_connection();
+        let response = self.transport.send(token, call).await?;
+        response.read(|json| Ok(serde_json::from_slice::<IgnoredAny>(json)?))?;
+        Ok(())
+    }
+
+    /// `GET /team/{team}/connections/{id}/test`: lets Chartbrew connect to the source.
+    ///
+    /// # Errors
+    /// See [`Error`]; always safe to repeat. A test that fails is no error.
+    pub async fn test(&self, token: &Token, connection: ConnectionRef) -> Result<Tested, Error> {
+        let call = Call::get(path_of(connection) + "/test", TEST);
+        let call = call.of_a_connection().of_a_test();
+        self.transport.send(token, call).await?.read_test()
+    }
+
+    /// `POST /team/{team}/connections/{type}/test`, or `…/test/files`: the same for settings that
+    /// are not stored. It may be cut off.
+    ///
+    /// # Errors
+    /// See [`Error`]; always safe to repeat. A test that fails is no error.
+    pub async fn test_new(&self, token: &Token, test: &NewTest) -> Result<Tested, Error> {
+        let (team, kind) = (test.team, test.settings.kind);
+        let (rest, template) = match test.files.is_empty() {
+            true => ("", TEST_NEW),
+            false => ("/files", TEST_NEW_FILES),
+        };
+        let path = format!("team/{team}/connections/{kind}/test{rest}");
+        let call = Call::test(path, template, test.json.clone(), test.files.clone());
+        self.transport.send(token, call).await?.read_test()
     }
 
     /// `POST /team/{team}/connections/{id}/files`: uploads one file to an existing connection and
@@ -194,11 +307,10 @@ impl Client {
     pub async fn upload(
         &self,
         token: &Token,
-        team: i32,
-        id: i32,
+        connection: ConnectionRef,
         file: File,
     ) -> Result<Dated<Connection>, Error> {
-        let path = format!("team/{team}/connections/{id}/files");
+        let path = path_of(connection) + "/files";
         let length = file.bytes.len();
         let call = Call::file(path, FILES, file).of_a_connection();
         match self.transport.send(token, call).await {

@@ -6,13 +6,16 @@
 //!
 //! | module | what it has |
 //! |---|---|
-//! | [`operation`] | a create as a task: who waits for it and for how long; [`progress`] is what is known then |
+//! | [`operation`] | a create: who waits for it and for how long; [`progress`] is what is known then |
 //! | [`create`] | the steps of a create |
 //! | [`claim`], [`request_id`] | the right to work for a request id, and where it is stored |
 //! | [`repeat`] | the loop of attempts: [`breaker`], [`backoff`]; [`effect`] says what may be repeated |
 //! | [`recovery`] | the search for the row of a create whose response was lost; [`lists`], [`clock`] |
 //! | [`identical`] | which row belongs to which of several identical creates |
+//! | [`upload`], [`turns`] | the files of a connection, one call after the other |
 //! | [`abandoned`] | the creates that go on although their callers have left |
+//!
+//! All other operations are in [`resource`], with [`source_tests`].
 //!
 //! A caller waits for its operation until its deadline, and gets what is known then; the operation
 //! goes on where its outcome is still of use ([`operation`]). [`Delivery::drain`] waits for it.
@@ -33,10 +36,17 @@ mod progress;
 mod recovery;
 mod repeat;
 pub mod request_id;
+mod resource;
+mod source_tests;
+mod turns;
+mod upload;
 
 use std::{
     future::Future,
-    sync::{Arc, atomic::AtomicU32},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -54,11 +64,14 @@ use self::{
     lists::Lists,
     operation::{CreateOperation, Found},
     request_id::Store,
+    source_tests::SourceTests,
+    turns::Turns,
 };
 pub use self::{
     backoff::Backoff,
     breaker::BreakerSettings,
     deadline::Deadline,
+    effect::{Effect, Operation},
     error::{EndedBy, Error, SentBy, Unavailable},
 };
 use crate::{
@@ -127,7 +140,17 @@ pub struct Caller {
     pub attempts: Arc<AtomicU32>,
 }
 
-/// How a call ended.
+// === impl Caller ===
+
+impl Caller {
+    /// The token, to send a request with it that counts as an attempt.
+    fn token_to_send(&self) -> &Token {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        &self.token
+    }
+}
+
+/// How a create ended.
 #[derive(Debug)]
 pub struct Delivered {
     /// The connection, or why there is none.
@@ -181,6 +204,9 @@ struct Shared {
     identical: Arc<IdenticalCreates>,
     lists: Lists,
     abandoned: Abandoned,
+    source_tests: SourceTests,
+    /// Whose files are being uploaded to which connection.
+    uploads: Turns,
     operations: TaskTracker,
     /// The gateway is stopping: operations whose outcome nobody can ask for end.
     stopping: CancellationToken,
@@ -208,6 +234,8 @@ impl Delivery {
             identical: Arc::default(),
             lists: Lists::default(),
             abandoned: Abandoned::new(settings.max_abandoned),
+            source_tests: SourceTests::default(),
+            uploads: Turns::default(),
             operations: TaskTracker::new(),
             stopping: CancellationToken::new(),
             grace_over: CancellationToken::new(),
@@ -287,10 +315,21 @@ impl Delivery {
         } = &*self.shared;
         stopping.cancel();
         operations.close();
-        let in_time = timeout_at(until, operations.wait()).await.is_ok();
+        if !operations.is_empty() {
+            let operations = operations.len();
+            tracing::info!(operations, "waiting for what goes on without its callers");
+        }
+        let all = async {
+            operations.wait().await;
+            // Last: what an operation has begun can outlast it.
+            client.finish().await;
+        };
+        let mut all = std::pin::pin!(all);
+        let in_time = timeout_at(until, &mut all).await.is_ok();
         self.end_grace();
-        client.finish().await;
-        operations.wait().await;
+        if !in_time {
+            all.await;
+        }
         in_time
     }
 }

@@ -1,11 +1,12 @@
-//! The gRPC server and its handlers. Five steps a call, each in a module of its own: metadata →
-//! convert → delivery → convert → status.
+//! The gRPC server. Five steps a call, each in a module of its own: metadata → convert → delivery →
+//! convert → status. [`handlers`] has them for each method.
 
 mod call;
 mod call_record;
 mod deadline;
 mod foreign;
 mod framing;
+mod handlers;
 mod handshake;
 mod health;
 mod identity;
@@ -16,21 +17,10 @@ mod methods;
 mod server;
 mod status;
 
-use std::{sync::Arc, time::Duration};
-
-use tonic::{Request, Response, Status};
+use std::time::Duration;
 
 pub use self::{health::Health, server::Server, status::DOMAIN};
-use self::{
-    metadata::{Incoming, TokenMissing},
-    status::Context,
-};
-use crate::{
-    chartbrew::{Rejection, Token},
-    convert::{self, Limits},
-    delivery::{self, Delivery},
-    proto::{CreateRequest, CreateResponse, connection_service_server::ConnectionService},
-};
+use crate::{chartbrew::Token, convert::Limits};
 
 /// How the gateway serves.
 #[derive(Clone, Debug)]
@@ -73,70 +63,5 @@ impl Default for Settings {
             limits: Limits::default(),
             own_token: None,
         }
-    }
-}
-
-/// The service's handlers.
-#[derive(Clone, Debug)]
-struct Handlers {
-    settings: Arc<Settings>,
-    delivery: Delivery,
-    health: Health,
-}
-
-#[tonic::async_trait]
-impl ConnectionService for Handlers {
-    async fn create(
-        &self,
-        mut request: Request<CreateRequest>,
-    ) -> Result<Response<CreateResponse>, Status> {
-        let call = Incoming::read(&mut request);
-        let mut context = self.context(&call, request.get_ref().team_id);
-        let token = call.received.token.clone();
-        let token = token.ok_or_else(|| context.token_missing(TokenMissing::Absent))?;
-        let create = convert::create(request.into_inner(), &self.settings.limits)
-            .map_err(|violations| context.violations(&violations))?;
-        context.request_id = create.request_id;
-        let caller = call.caller(token, self.settings.create_deadline);
-        let delivered = self.delivery.create(caller, create).await;
-        if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
-            context.forgets_ids = context.request_id.take().is_some();
-        }
-        call.received.record.delivered(delivered.origin);
-        self.note_token(&delivered.result);
-        let connection = delivered.result.map_err(|error| context.delivery(&error))?;
-        let connection = Some(Box::new(convert::connection(*connection)));
-        Ok(Response::new(CreateResponse { connection }))
-    }
-}
-
-// === impl Handlers ===
-
-impl Handlers {
-    fn context<'a>(&self, call: &'a Incoming, team_id: i32) -> Context<'a> {
-        Context {
-            record: &call.received.record,
-            team_id: Some(team_id),
-            request_id: None,
-            forgets_ids: false,
-            own_token: self.settings.own_token.is_some(),
-        }
-    }
-
-    /// A gateway whose own token is rejected can serve nobody.
-    fn note_token<T>(&self, result: &Result<T, delivery::Error>) {
-        if self.settings.own_token.is_some() && result.as_ref().is_err_and(is_token_rejected) {
-            self.health.token_rejected();
-        }
-    }
-}
-
-/// Whether Chartbrew rejected the token, be it after the connection was created.
-fn is_token_rejected(error: &delivery::Error) -> bool {
-    use delivery::Error::{FilesNotUploaded, NotReadable, Rejected};
-    match error {
-        Rejected(rejection) => *rejection == Rejection::TokenRejected,
-        FilesNotUploaded { cause, .. } | NotReadable { cause, .. } => is_token_rejected(cause),
-        _ => false,
     }
 }

@@ -38,4 +38,6 @@ opaque_debug!(
     ConnectionFiles,
     NewConnection,
     SshTunnel,
+    TestNewResponse,
+    TestResponse,
 );

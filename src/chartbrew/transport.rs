@@ -22,8 +22,9 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method,
-    header::{ACCEPT, AUTHORIZATION, CONNECTION},
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE},
 };
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -31,10 +32,14 @@ use url::Url;
 use self::{
     classify::classify,
     connections::{Connections, Outgoing},
+    response::About,
 };
 pub use self::{response::Dated, send_state::SendState};
 pub(super) use self::{response::Success, upload::sending_takes};
-use super::{Error, NotSent, Settings, Token, Unknown, types::File};
+use super::{
+    Error, NotSent, Settings, Token, Unknown,
+    types::{File, Files, Unreadable},
+};
 use crate::telemetry::{self, Attempt};
 
 /// Requests at once whose path names a connection. Each may last as long as Chartbrew likes, so
@@ -76,14 +81,19 @@ pub(super) struct Call {
     path: String,
     template: &'static str,
     body: Payload,
-    of_a_connection: bool,
+    about: About,
+    to_the_end: bool,
 }
 
 #[derive(Debug)]
 enum Payload {
     None,
-    Json(Bytes, SendState),
+    /// What must not be sent twice.
+    Create(Bytes, SendState),
+    Json(Bytes),
     File(File),
+    /// The settings of a test as JSON, and files.
+    Form(Bytes, Files),
 }
 
 /// The client cannot be set up.
@@ -142,10 +152,27 @@ impl Transport {
 
     /// Sends the call once and reads the response whole.
     pub(super) async fn send(&self, token: &Token, call: Call) -> Result<Success, Error> {
-        match call.of_a_connection {
+        match call.to_the_end {
             true => Box::pin(self.send_to_the_end(token, call)).await,
             false => self.measured(token, call).await,
         }
+    }
+
+    /// Sends the call once and gives the body of a success to `take` as it arrives, until that has
+    /// enough. Returns when the server answered, by its own clock.
+    pub(super) async fn send_for_pieces(
+        &self,
+        token: &Token,
+        call: Call,
+        take: impl FnMut(&[u8]) -> Result<bool, Unreadable>,
+    ) -> Result<Option<Timestamp>, Error> {
+        let mut attempt = self.begin(&call);
+        let result = match Box::pin(self.request(token, call, &mut attempt)).await {
+            Ok(response) => response::read_in_pieces(response, take).await,
+            Err(error) => Err(error),
+        };
+        attempt.end(result.as_ref().err().map(Error::class));
+        result
     }
 
     async fn send_to_the_end(&self, token: &Token, call: Call) -> Result<Success, Error> {
@@ -172,10 +199,9 @@ impl Transport {
     }
 
     async fn measured(&self, token: &Token, call: Call) -> Result<Success, Error> {
-        let url = || self.base.join(&call.path).ok();
-        let mut attempt = Attempt::begin(call.method_name(), call.template, url);
+        let mut attempt = self.begin(&call);
         let result = match call.body {
-            Payload::Json(json, state) => {
+            Payload::Create(json, state) => {
                 let path = format!("{}{}", self.base.path(), call.path);
                 let outgoing = Outgoing {
                     method: call.method,
@@ -187,7 +213,7 @@ impl Transport {
                 };
                 self.create(&outgoing, &mut attempt).await
             }
-            Payload::None | Payload::File(_) => {
+            Payload::None | Payload::Json(_) | Payload::File(_) | Payload::Form(..) => {
                 Box::pin(self.exchange(token, call, &mut attempt)).await
             }
         };
@@ -195,44 +221,60 @@ impl Transport {
         result
     }
 
+    fn begin(&self, call: &Call) -> Attempt {
+        let url = || self.base.join(&call.path).ok();
+        Attempt::begin(call.method_name(), call.template, url)
+    }
+
     async fn create(&self, outgoing: &Outgoing, attempt: &mut Attempt) -> Result<Success, Error> {
         let (response, lease) = self.connections.send(outgoing, attempt).await?;
         attempt.answered(response.status().as_u16());
-        let result = response::read(response, self.max_response_bytes, None).await;
+        let result = response::read(response, About::Team, self.max_response_bytes, None).await;
         lease.end(result.as_ref().err());
         result
     }
 
-    /// Sends what is safe to repeat, or an upload.
+    /// Sends what is safe to repeat, and reads the response whole.
     async fn exchange(
         &self,
         token: &Token,
         call: Call,
         attempt: &mut Attempt,
     ) -> Result<Success, Error> {
+        let drain = call.to_the_end.then_some(&self.of_connections);
+        let about = call.about;
+        let response = self.request(token, call, attempt).await?;
+        response::read(response, about, self.max_response_bytes, drain).await
+    }
+
+    /// Sends what is safe to repeat, and waits for the response's head.
+    async fn request(
+        &self,
+        token: &Token,
+        call: Call,
+        attempt: &mut Attempt,
+    ) -> Result<http::Response<reqwest::Body>, Error> {
         let url = self.base.join(&call.path).map_err(|_| cannot_be_built())?;
         let mut headers = HeaderMap::new();
         attempt.write_to(&mut headers);
         headers.insert(AUTHORIZATION, token.header());
         headers.insert(ACCEPT, JSON);
-        let (client, form) = match &call.body {
-            Payload::File(file) => (&self.fresh, Some(upload::form(file))),
-            Payload::Json(..) | Payload::None => (&self.pooled, None),
+        let client = match &call.body {
+            Payload::File(_) => &self.fresh,
+            _ => &self.pooled,
         };
         let request = client.request(call.method, url).headers(headers);
-        let request = match form {
-            Some(form) => request.multipart(form),
-            None => request,
+        let request = match call.body {
+            Payload::None => request,
+            Payload::Json(json) | Payload::Create(json, _) => {
+                request.header(CONTENT_TYPE, JSON).body(json)
+            }
+            Payload::File(file) => request.multipart(upload::form(&file)),
+            Payload::Form(json, files) => request.multipart(upload::test_form(json, &files)),
         };
         let response = request.send().await.map_err(|error| classify(&error))?;
         attempt.answered(response.status().as_u16());
-        let drain = call.of_a_connection.then_some(&self.of_connections);
-        response::read(
-            http::Response::from(response),
-            self.max_response_bytes,
-            drain,
-        )
-        .await
+        Ok(response.into())
     }
 }
 
@@ -277,7 +319,24 @@ impl Call {
         json: Bytes,
         state: SendState,
     ) -> Self {
-        Self::new(Method::POST, path, template, Payload::Json(json, state))
+        Self::new(Method::POST, path, template, Payload::Create(json, state))
+    }
+
+    pub(super) fn put(path: String, template: &'static str, json: Bytes) -> Self {
+        Self::new(Method::PUT, path, template, Payload::Json(json))
+    }
+
+    pub(super) fn delete(path: String, template: &'static str) -> Self {
+        Self::new(Method::DELETE, path, template, Payload::None)
+    }
+
+    /// A test of settings that are not stored.
+    pub(super) fn test(path: String, template: &'static str, json: Bytes, files: Files) -> Self {
+        let body = match files.is_empty() {
+            true => Payload::Json(json),
+            false => Payload::Form(json, files),
+        };
+        Self::new(Method::POST, path, template, body).of_a_test()
     }
 
     pub(super) fn file(path: String, template: &'static str, file: File) -> Self {
@@ -297,7 +356,14 @@ impl Call {
     /// The path names a connection: a 404 is about that, not about the route, and the request is
     /// never cut off.
     pub(super) fn of_a_connection(mut self) -> Self {
-        self.of_a_connection = true;
+        self.about = About::Connection;
+        self.to_the_end = true;
+        self
+    }
+
+    /// A 400 tells how the test failed.
+    pub(super) fn of_a_test(mut self) -> Self {
+        self.about = About::Test;
         self
     }
 
@@ -307,7 +373,8 @@ impl Call {
             path,
             template,
             body,
-            of_a_connection: false,
+            about: About::Team,
+            to_the_end: false,
         }
     }
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`NewConnection`] → [`CreateBody`] → [`Create`] | the body of a create, serialised once |
 //! | [`Files`] | the parts of an upload |
-//! | [`Connection`], [`ConnectionList`] | what comes back |
+//! | [`ConnectionRef`], [`Changes`], [`NewTest`] | what the other requests say |
+//! | [`Connection`], [`ConnectionList`], [`Page`], [`Tested`] | what comes back |
 //! | [`OptionalFields`], [`fields()`] | what both have, and the rules: made from the table in `table.rs` |
 //! | [`RowMatch`] | whether a row that came back is what a body asked for |
 //!
@@ -24,7 +25,10 @@ mod lenient;
 mod list;
 pub mod names;
 mod new_connection;
+mod page;
+mod resource;
 mod table;
+mod tested;
 #[cfg(test)]
 mod tests;
 mod unreadable;
@@ -38,5 +42,8 @@ pub use files::{File, Files};
 pub use lenient::{PortText, ProjectId};
 pub use list::ConnectionList;
 pub use new_connection::{NewConnection, authentication};
+pub use page::{Elements, Page, PageReader, PageRequest, Position};
+pub use resource::{Changes, ConnectionRef, NewTest};
 pub(crate) use table::connection_fields;
+pub use tested::Tested;
 pub use unreadable::Unreadable;

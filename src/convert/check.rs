@@ -162,6 +162,23 @@ pub(super) fn oauth_id(check: &mut Check<'_>, path: &str, id: Option<String>) ->
 
 // === impl Check ===
 
+impl<'a> Check<'a> {
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            violations: Violations::default(),
+        }
+    }
+
+    /// What was mapped, if nothing is wrong with it.
+    pub(super) fn finish<T>(self, mapped: Option<T>) -> Result<T, Violations> {
+        match mapped {
+            Some(mapped) if self.violations.is_empty() => Ok(mapped),
+            Some(_) | None => Err(self.violations),
+        }
+    }
+}
+
 impl Check<'_> {
     pub(super) fn invalid(&mut self, path: &str, description: impl Into<String>) {
         self.violations.invalid(path, description);

@@ -1,22 +1,26 @@
-//! A `CreateRequest` → what goes upstream, or everything that is wrong with it.
+//! The requests → what goes upstream, or everything that is wrong with them.
 
-use prost_types::Struct;
-use serde_json::{Map, Value};
+use bytes::Bytes;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    check::{self, Check},
-    enums, json,
+    check::Check,
     limits::Limits,
+    page_token,
     violations::{Violations, brief},
 };
 use crate::{
     chartbrew::types::{
-        self, Create, CreateBody, Files, NewConnection, OptionalFields, SshFields,
-        connection_fields,
+        self, ConnectionRef, Create, CreateBody, Files, NewConnection, NewTest, PageRequest,
     },
-    proto,
+    proto::{self, ConnectionView},
 };
+
+/// Connections of a page, if the caller does not say.
+const PAGE_SIZE: i32 = 100;
+/// Connections of a page at most.
+const MAX_PAGE_SIZE: i32 = 1_000;
 
 /// Checks and maps a request.
 ///
@@ -30,165 +34,191 @@ pub fn create(request: proto::CreateRequest, limits: &Limits) -> Result<Create, 
         request_id,
         files,
     } = request;
-    let mut check = Check {
-        limits,
-        violations: Violations::default(),
-    };
-    if team_id <= 0 {
-        check.invalid("team_id", "is required: the id of a team, greater than 0");
-    }
-    let body = match connection {
-        Some(connection) => {
-            let connection = check.connection(team_id, *connection);
-            check.body(connection)
-        }
-        None => {
-            check.invalid("connection", "is required: the connection to create");
-            None
-        }
-    };
+    let mut check = Check::new(limits);
+    check.team(team_id);
+    let new = check.new_connection(team_id, connection);
     let request_id = request_id.and_then(|id| check.request_id(&id));
-    let files = files.map(|files| check.files(files)).unwrap_or_default();
-    match body {
-        Some(body) if check.violations.is_empty() => Ok(Create {
-            team: team_id,
-            body,
-            request_id,
-            files,
-        }),
-        Some(_) | None => Err(check.violations),
-    }
+    let files = check.files(files);
+    let (new, json) = check.finish(new)?;
+    Ok(Create {
+        team: team_id,
+        body: CreateBody::new(new, json),
+        request_id,
+        files,
+    })
 }
 
-macro_rules! check_fields {
-    (
-        fields { $(
-            $(#[$doc:meta])*
-            $field:ident: $type:ty = $rest:literal { check: $check:ident, $($rules:tt)* }
-        )* }
-        ssh { $(
-            $(#[$ssh_doc:meta])*
-            $ssh_field:ident: $ssh_type:ty = $ssh_rest:literal {
-                check: $ssh_check:ident, $($ssh_rules:tt)*
-            }
-        )* }
-    ) => {
-        impl Check<'_> {
-            /// Goes through the message in the order of the contract's fields, so that violations
-            /// come in it too.
-            fn connection(&mut self, team_id: i32, new: proto::NewConnection) -> NewConnection {
-                // Without `..`: a field of the contract that is not in the table does not compile.
-                let proto::NewConnection {
-                    name,
-                    r#type,
-                    sub_type,
-                    $($field,)*
-                    ssh,
-                    extra_fields,
-                } = new;
-                NewConnection {
-                    team_id,
-                    name: self.name(name),
-                    kind: self.required("connection.type", enums::TYPE, r#type),
-                    sub_type: self.optional("connection.sub_type", enums::SUB_TYPE, sub_type),
-                    fields: OptionalFields {
-                        $($field: {
-                            let path = concat!("connection.", stringify!($field));
-                            check::$check(self, path, $field)
-                        },)*
-                        ssh: self.ssh(ssh.unwrap_or_default()),
-                    },
-                    extra: self.extra_fields(extra_fields.unwrap_or_default()),
-                }
-            }
+/// The same for [`proto::GetRequest`].
+///
+/// # Errors
+/// As [`create`].
+pub fn get(request: &proto::GetRequest) -> Result<(ConnectionRef, ConnectionView), Violations> {
+    let limits = Limits::default();
+    let mut check = Check::new(&limits);
+    let connection = check.connection_ref(request.team_id, request.connection_id);
+    let view = check.view(request.view);
+    check.finish(Some((connection, view)))
+}
 
-            fn ssh(&mut self, ssh: proto::SshTunnel) -> SshFields {
-                let proto::SshTunnel {
-                    $($ssh_field,)*
-                    has_password,
-                    has_private_key,
-                    has_passphrase,
-                } = ssh;
-                let fields = SshFields {
-                    $($ssh_field: {
-                        let path = concat!("connection.ssh.", stringify!($ssh_field));
-                        check::$ssh_check(self, path, $ssh_field)
-                    },)*
-                };
-                self.output_only("connection.ssh.has_password", has_password);
-                self.output_only("connection.ssh.has_private_key", has_private_key);
-                self.output_only("connection.ssh.has_passphrase", has_passphrase);
-                fields
-            }
-        }
+/// The same for [`proto::ListRequest`]: which page of which team, and how much of its rows.
+///
+/// # Errors
+/// As [`create`].
+pub fn list(
+    request: &proto::ListRequest,
+) -> Result<(i32, PageRequest, ConnectionView), Violations> {
+    let limits = Limits::default();
+    let mut check = Check::new(&limits);
+    let team = request.team_id;
+    check.team(team);
+    let page = PageRequest {
+        size: check.page_size(request.page_size),
+        after: check.page_token(team, &request.page_token),
     };
+    let view = check.view(request.view);
+    check.finish(Some((team, page, view)))
 }
 
-connection_fields!(check_fields);
+/// The same for [`proto::DeleteRequest`].
+///
+/// # Errors
+/// As [`create`].
+pub fn delete(request: &proto::DeleteRequest) -> Result<ConnectionRef, Violations> {
+    only_connection(request.team_id, request.connection_id)
+}
+
+/// The same for [`proto::TestRequest`].
+///
+/// # Errors
+/// As [`create`].
+pub fn test(request: &proto::TestRequest) -> Result<ConnectionRef, Violations> {
+    only_connection(request.team_id, request.connection_id)
+}
+
+/// The same for [`proto::TestNewRequest`].
+///
+/// # Errors
+/// As [`create`].
+pub fn test_new(request: proto::TestNewRequest, limits: &Limits) -> Result<NewTest, Violations> {
+    let mut check = Check::new(limits);
+    let team = request.team_id;
+    check.team(team);
+    let new = check.new_connection(team, request.connection);
+    let files = check.files(request.files);
+    let (new, json) = check.finish(new)?;
+    Ok(NewTest {
+        team,
+        settings: Box::new(new),
+        json,
+        files,
+    })
+}
+
+/// The same for [`proto::UploadFilesRequest`]. There is at least one file.
+///
+/// # Errors
+/// As [`create`].
+pub fn upload_files(
+    request: proto::UploadFilesRequest,
+    limits: &Limits,
+) -> Result<(ConnectionRef, Files), Violations> {
+    let mut check = Check::new(limits);
+    let connection = check.connection_ref(request.team_id, request.connection_id);
+    let files = check.files(request.files);
+    if files.is_empty() {
+        check.invalid("files", "is required: at least one file to upload");
+    }
+    check.finish(Some((connection, files)))
+}
+
+fn only_connection(team_id: i32, connection_id: i32) -> Result<ConnectionRef, Violations> {
+    let limits = Limits::default();
+    let mut check = Check::new(&limits);
+    let connection = check.connection_ref(team_id, connection_id);
+    check.finish(Some(connection))
+}
 
 // === impl Check ===
 
 impl Check<'_> {
-    fn name(&mut self, name: String) -> String {
-        let (chars, max) = (name.chars().count(), self.limits.name_chars);
-        if chars == 0 {
-            self.invalid(
-                "connection.name",
-                format!("is required: 1 to {max} characters"),
-            );
-        } else if chars > max {
-            self.invalid(
-                "connection.name",
-                format!("has {chars} characters: shorten it to at most {max}"),
-            );
-        }
-        name
-    }
-
-    fn output_only(&mut self, path: &str, value: Option<bool>) {
-        if value.is_some() {
-            self.invalid(path, "is output only: leave it unset");
+    pub(super) fn team(&mut self, id: i32) {
+        if id <= 0 {
+            self.invalid("team_id", "is required: the id of a team, greater than 0");
         }
     }
 
-    fn extra_fields(&mut self, mut message: Struct) -> Map<String, Value> {
-        const FIELD: &str = "connection.extra_fields";
-        message.fields.retain(|name, _| {
-            let why = if let Some(field) = types::field(name) {
-                match field.path {
-                    Some(path) => format!("is part of the contract: use {path} instead"),
-                    None => "is set by Chartbrew: leave it out".to_owned(),
-                }
-            } else if name == "__proto__" {
-                // To the ORM behind the API it is no field but the object's own prototype.
-                "cannot be stored by Chartbrew: leave it out".to_owned()
-            } else {
-                return true;
-            };
-            self.violations.invalid(format!("{FIELD}.{name}"), why);
-            false
-        });
-        let nesting = self.limits.nesting.saturating_add(1);
-        self.json(FIELD, json::from_struct(message, nesting))
-            .unwrap_or_default()
+    pub(super) fn connection_ref(&mut self, team: i32, id: i32) -> ConnectionRef {
+        self.team(team);
+        if id <= 0 {
+            let why = "is required: the id of a connection, greater than 0";
+            self.invalid("connection_id", why);
+        }
+        ConnectionRef { team, id }
     }
 
-    fn body(&mut self, new: NewConnection) -> Option<CreateBody> {
-        let Ok(body) = CreateBody::try_new(new) else {
+    /// A connection that is not stored, and its JSON.
+    fn new_connection(
+        &mut self,
+        team: i32,
+        message: Option<Box<proto::NewConnection>>,
+    ) -> Option<(NewConnection, Bytes)> {
+        let Some(message) = message else {
+            self.invalid("connection", "is required: the settings of the connection");
+            return None;
+        };
+        let new = self.connection(team, *message);
+        let json = self.body(&new)?;
+        Some((new, json))
+    }
+
+    fn view(&mut self, number: i32) -> ConnectionView {
+        let view = ConnectionView::try_from(number);
+        view.unwrap_or_else(|_| {
+            let why = "is no value of the enum: use CONNECTION_VIEW_BASIC or CONNECTION_VIEW_FULL";
+            self.invalid("view", format!("{number} {why}"));
+            ConnectionView::Basic
+        })
+    }
+
+    fn page_size(&mut self, size: i32) -> usize {
+        if !(0..=MAX_PAGE_SIZE).contains(&size) {
+            let why = format!("must be 1 to {MAX_PAGE_SIZE}, or 0 for {PAGE_SIZE}; it is {size}");
+            self.invalid("page_size", why);
+        }
+        let size = if size == 0 { PAGE_SIZE } else { size };
+        usize::try_from(size).unwrap_or_default()
+    }
+
+    fn page_token(&mut self, team: i32, token: &str) -> Option<types::Position> {
+        if token.is_empty() {
+            return None;
+        }
+        let position = page_token::read(team, token);
+        if position.is_none() {
+            let why = "is no next_page_token of this team's list; leave it unset to begin anew";
+            self.invalid("page_token", why);
+        }
+        position
+    }
+
+    /// Serialises what goes upstream.
+    pub(super) fn body(&mut self, body: &impl Serialize) -> Option<Bytes> {
+        let Ok(json) = serde_json::to_vec(body) else {
             self.invalid("connection", "cannot be written as JSON");
             return None;
         };
-        let (bytes, max) = (body.json().len(), self.limits.body_bytes);
+        let (bytes, max) = (json.len(), self.limits.body_bytes);
         if bytes > max {
             self.violations.too_large(
                 "connection",
                 format!("takes {bytes} bytes as JSON: Chartbrew takes at most {max}"),
             );
         }
-        Some(body)
+        Some(json.into())
     }
 
-    fn files(&mut self, message: proto::ConnectionFiles) -> Files {
+    fn files(&mut self, message: Option<proto::ConnectionFiles>) -> Files {
+        let message = message.unwrap_or_default();
         let files = Files {
             ssl_ca: message.ssl_ca,
             ssl_cert: message.ssl_cert,

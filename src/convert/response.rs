@@ -11,11 +11,17 @@
 
 use jiff::Timestamp;
 
-use super::{enums, json, show};
+use super::{enums, json, page_token, secrets::Secrets, show};
 use crate::{
-    chartbrew::types::{self, connection_fields, names},
-    proto,
+    chartbrew::types::{self, Tested, connection_fields, names},
+    proto::{self, ConnectionView},
 };
+
+/// Longest message of a test, in bytes.
+const MAX_MESSAGE: usize = 1024;
+/// The message of a test that failed without a word.
+const NO_WORDS: &str = "the test failed, and Chartbrew does not say why: look at the host, the \
+                        port and the credentials";
 
 macro_rules! show_fields {
     (
@@ -63,6 +69,51 @@ macro_rules! show_fields {
 }
 
 connection_fields!(show_fields);
+
+/// Maps as much of a row as the view shows.
+#[must_use]
+pub fn connection_in(view: ConnectionView, mut row: types::Connection) -> proto::Connection {
+    match view {
+        ConnectionView::Full => {}
+        ConnectionView::Basic | ConnectionView::Unspecified => row.hide_secrets(),
+    }
+    connection(row)
+}
+
+/// Maps a page of a team's list.
+#[must_use]
+pub fn page(view: ConnectionView, team: i32, page: types::Page) -> proto::ListResponse {
+    let rows = page.rows.into_iter();
+    let next = page.next.map(|position| page_token::write(team, position));
+    proto::ListResponse {
+        connections: rows.map(|row| connection_in(view, row)).collect(),
+        next_page_token: next.unwrap_or_default(),
+    }
+}
+
+/// Maps the result of a test, without the secrets.
+#[must_use]
+pub fn tested(tested: Tested, secrets: &Secrets) -> proto::TestResponse {
+    let details = tested.details.map(|found| secrets.cut_out_of_json(found));
+    proto::TestResponse {
+        success: tested.success,
+        message: match (tested.success, tested.words.is_empty()) {
+            (false, true) => NO_WORDS.to_owned(),
+            _ => message(&secrets.cut_out_of(&tested.words)),
+        },
+        details: details.map(json::to_value),
+    }
+}
+
+/// A text on one line, of at most [`MAX_MESSAGE`] bytes.
+fn message(words: &str) -> String {
+    let mut message = words.replace(char::is_control, " ");
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE - "…".len()));
+        message.push('…');
+    }
+    message
+}
 
 /// Protobuf counts nanoseconds forwards from the second, also before 1970.
 fn timestamp(time: Timestamp) -> prost_types::Timestamp {

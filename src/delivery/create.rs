@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     chartbrew::{
-        self, Client, SendState, Unknown,
-        types::{Connection, File},
+        self, SendState, Unknown,
+        types::{Connection, ConnectionRef},
     },
     telemetry::{self, Event, RecoveryResult},
 };
@@ -37,9 +37,6 @@ use crate::{
 /// What is kept of the time to look for a row whose response does not come: a quarter, at most
 /// this.
 const LONGEST_RESERVE: Duration = Duration::from_secs(3);
-/// What an upload needs beside the time that sending it takes, and an eighth of that: Chartbrew
-/// stores the file and responds.
-const UPLOAD_MARGIN: Duration = Duration::from_millis(100);
 
 /// What a request id says of a create.
 enum Claimed {
@@ -239,12 +236,15 @@ impl CreateOperation {
     /// What an earlier call created, read with the rights of this one.
     async fn replay(self: &Arc<Self>, id: i32, claim: Option<Arc<Claim>>) -> Result<Found, Error> {
         self.progress.set(Progress::Created(id));
-        let (token, team) = (&self.caller.token, self.create.team);
-        let client = &self.shared.client;
+        let connection = ConnectionRef {
+            team: self.create.team,
+            id,
+        };
+        let (token, client) = (&self.caller.token, &self.shared.client);
         let row = self
             .shared
             .repeat(&self.caller, Effect::Read, |_| async move {
-                Ok(client.get(token, team, id).await?.body)
+                Ok(client.get(token, connection).await?.body)
             });
         let row = row.await.map_err(|failure| Error::NotReadable {
             connection_id: id,
@@ -259,11 +259,7 @@ impl CreateOperation {
         Ok((row, Origin::Replayed))
     }
 
-    /// Uploads the files, if there are any, one after the other, and returns the row as it is then.
-    ///
-    /// An upload that is cut off ends Chartbrew. So none is begun that cannot end in time, and one
-    /// that has begun is carried to its end, also when the caller leaves; the claim is held until
-    /// then.
+    /// Uploads the files, if there are any, and returns the row as it is then.
     async fn upload(
         &self,
         created: Box<Connection>,
@@ -282,66 +278,16 @@ impl CreateOperation {
     ) -> Result<Box<Connection>, Error> {
         let connection_id = created.id;
         self.progress.set(Progress::FilesMissing(connection_id));
-        let not_uploaded = |cause| Error::FilesNotUploaded {
-            connection_id,
-            cause: Box::new(cause),
+        let connection = ConnectionRef {
+            team: self.create.team,
+            id: connection_id,
         };
-        let all = self
-            .create
-            .files
-            .iter()
-            .map(|file| upload_takes(&file))
-            .sum();
-        self.check_time(all).map_err(not_uploaded)?;
-        let mut row = created;
-        let mut files = self.create.files.iter().peekable();
-        while let Some(file) = files.next() {
-            let is_last = files.peek().is_none();
-            let uploaded = self
-                .upload_one(connection_id, &file, is_last, claim.as_ref())
-                .await;
-            row = Box::new(uploaded.map_err(|failure| not_uploaded(failure.into()))?);
-        }
-        Ok(row)
+        let files = &self.create.files;
+        let uploaded = self.shared.upload(&self.caller, connection, files, claim);
+        let row = uploaded.await.map_err(|cause| Error::FilesNotUploaded {
+            connection_id,
+            cause: Box::new(cause.into()),
+        })?;
+        Ok(row.unwrap_or(created))
     }
-
-    async fn upload_one(
-        &self,
-        id: i32,
-        file: &File,
-        is_last: bool,
-        claim: Option<&Arc<Claim>>,
-    ) -> Result<Connection, Failure> {
-        let (shared, team) = (&self.shared, self.create.team);
-        shared
-            .repeat(&self.caller, Effect::Idempotent, |_| async move {
-                self.check_time(upload_takes(file)).map_err(Failure::Stop)?;
-                let (client, token) = (shared.client.clone(), self.caller.token.clone());
-                let (file, claim) = (file.clone(), claim.cloned());
-                let upload = shared.operations.spawn(telemetry::propagate(async move {
-                    let uploaded = client.upload(&token, team, id, file).await;
-                    // Stored here, since the caller that waited for the upload may have left.
-                    if let Some(claim) = claim.filter(|_| is_last && uploaded.is_ok()) {
-                        claim.created(id, true).await;
-                    }
-                    uploaded
-                }));
-                let no_answer = Err(chartbrew::Error::Unknown(Unknown::NoResponse));
-                Ok(upload.await.unwrap_or(no_answer)?.body)
-            })
-            .await
-    }
-
-    fn check_time(&self, takes: Duration) -> Result<(), Error> {
-        match self.caller.deadline.allows(takes) {
-            true => Ok(()),
-            false => Err(Error::TooLittleTime { takes }),
-        }
-    }
-}
-
-/// How long an upload takes, with a margin.
-fn upload_takes(file: &File) -> Duration {
-    let sending = Client::sending_takes(file);
-    sending + sending / 8 + UPLOAD_MARGIN
 }

@@ -12,9 +12,30 @@
 use super::Error;
 use crate::chartbrew::{self, NotSent, Rejection};
 
+/// The methods of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Creates a connection.
+    Create,
+    /// Reads one.
+    Get,
+    /// Reads those of a team.
+    List,
+    /// Changes some fields of one.
+    Update,
+    /// Deletes one.
+    Delete,
+    /// Lets Chartbrew connect to the source of one.
+    Test,
+    /// The same for settings that are not stored.
+    TestNew,
+    /// Uploads files to one.
+    UploadFiles,
+}
+
 /// What sending an operation twice does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub enum Effect {
     /// Nothing.
     Read,
     /// The same as sending it once.
@@ -41,6 +62,20 @@ pub(super) enum Reached {
     No,
     /// A connection that was made has ended without a response: neither proves anything.
     Unclear,
+}
+
+// === impl Operation ===
+
+impl Operation {
+    /// What sending it twice does.
+    #[must_use]
+    pub fn effect(self) -> Effect {
+        match self {
+            Self::Create => Effect::Create,
+            Self::Update | Self::Delete | Self::UploadFiles => Effect::Idempotent,
+            Self::Get | Self::List | Self::Test | Self::TestNew => Effect::Read,
+        }
+    }
 }
 
 // === impl Effect ===

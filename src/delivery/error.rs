@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{effect::Failure, request_id::StoreError};
+use super::{
+    effect::{Effect, Failure},
+    request_id::StoreError,
+};
 use crate::chartbrew::{self, NotSent, Rejection, Unknown};
 
 /// Why there is no connection to return.
@@ -86,9 +89,12 @@ pub enum Error {
     /// It goes on, but its caller has no time left to wait for it.
     #[error("it was still under way when the time was over")]
     StillUnderWay,
-    /// A request that may be repeated got no usable response, also after retries.
+    /// A read got no usable response, also after retries.
     #[error("no usable response: {0}")]
     NoResponse(Unknown),
+    /// A read had no response when the time was over.
+    #[error("no response when the time was over")]
+    NotInTime(EndedBy),
 }
 
 /// Who sent a request whose outcome is not known.
@@ -135,7 +141,8 @@ impl Error {
             | Self::NotReadable { .. }
             | Self::TooLittleTime { .. }
             | Self::StillUnderWay
-            | Self::NoResponse(_) => false,
+            | Self::NoResponse(_)
+            | Self::NotInTime(_) => false,
         }
     }
 
@@ -159,11 +166,51 @@ impl Error {
         }
     }
 
+    /// The error of an operation that may be repeated and is not sent again.
+    pub(super) fn of_repeated(effect: Effect, failure: Failure) -> Self {
+        use Unknown::{NotJson, ServerError};
+        let cause = match failure {
+            Failure::Request(chartbrew::Error::Unknown(cause)) => cause,
+            failure => return failure.into(),
+        };
+        match cause {
+            ServerError(status) => Self::UpstreamError { status },
+            NotJson => Self::NotTheApi { status: 200 },
+            cause if effect == Effect::Read => Self::NoResponse(cause),
+            cause => Self::OutcomeUnknown {
+                sent_by: SentBy::ThisCall,
+                ended_by: cause.into(),
+                long_ago: false,
+            },
+        }
+    }
+
+    /// The error of an operation that may be repeated and whose caller stops waiting.
+    pub(super) fn not_waited_for(effect: Effect, ended_by: EndedBy) -> Self {
+        match effect {
+            Effect::Read => Self::NotInTime(ended_by),
+            Effect::Idempotent | Effect::Create => Self::OutcomeUnknown {
+                sent_by: SentBy::ThisCall,
+                ended_by,
+                long_ago: false,
+            },
+        }
+    }
+
     /// The time was over before anything was sent.
     pub(super) fn too_late() -> Self {
         Self::Unavailable {
             cause: Unavailable::DeadlineBeforeSending,
             retry_after: DEFAULT_RETRY_AFTER,
+        }
+    }
+}
+
+impl From<Unknown> for EndedBy {
+    fn from(cause: Unknown) -> Self {
+        match cause {
+            Unknown::NoResponse => Self::LostResponse,
+            cause => Self::UnclearResponse(cause),
         }
     }
 }

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     chartbrew::{
         self, Dated, Rejection, Unknown,
-        types::{Connection, RowMatch, View},
+        types::{Connection, ConnectionRef, RowMatch, View},
     },
     telemetry::{self, Event, RecoveryResult},
 };
@@ -96,10 +96,7 @@ impl CreateOperation {
             Ok(connection) => return Ok((connection, Origin::Recovered)),
             Err(missing) => missing,
         };
-        let ended_by = match sent.cause {
-            Unknown::NoResponse => EndedBy::LostResponse,
-            cause => EndedBy::UnclearResponse(cause),
-        };
+        let ended_by = EndedBy::from(sent.cause);
         Err(match (missing, sent.cause) {
             (RecoveryResult::NotTheApi, Unknown::GatewayError(status)) => {
                 Error::NotTheApi { status }
@@ -269,12 +266,13 @@ impl Search<'_> {
             return Ok(known.clone());
         }
         let operation = self.operation;
-        let (client, team) = (operation.shared.client.clone(), operation.create.team);
+        let client = operation.shared.client.clone();
+        let team = operation.create.team;
         let token = operation.caller.token.clone();
         let mut reading = match self.reading.take() {
             Some((known, reading)) if known == id => reading,
             // What is read of another row goes on by itself.
-            _ => Box::pin(async move { client.get(&token, team, id).await }),
+            _ => Box::pin(async move { client.get(&token, ConnectionRef { team, id }).await }),
         };
         let Ok(read) = timeout(LOOK_LIMIT, &mut reading).await else {
             self.reading = Some((id, reading));

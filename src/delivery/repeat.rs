@@ -14,48 +14,66 @@ use super::{
     effect::{Effect, Failure, Reached},
 };
 use crate::{
-    chartbrew::{self, Rejection},
+    chartbrew::{self, Rejection, Unknown},
     telemetry::{self, Event, RetryCause},
 };
 
+/// The attempts that came before one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    made: u32,
+    /// What became of one of them is not known.
+    pub(super) lost: Option<Unknown>,
+}
+
 impl Shared {
-    /// Makes attempts until one succeeds or no other may follow. `attempt` is given how many came
+    /// Makes attempts until one succeeds or no other may follow. `attempt` is given what came
     /// before it.
+    ///
+    /// If the last attempt had no effect but the outcome of an earlier one is not known, that is
+    /// what is known of all of them.
     pub(super) async fn repeat<T, F>(
         &self,
         caller: &Caller,
         effect: Effect,
-        mut attempt: impl FnMut(u32) -> F,
+        mut attempt: impl FnMut(Before) -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut made = 0;
+        let mut before = Before::default();
         loop {
-            let pass = self.breaker.pass(Instant::now());
-            let pass = pass.map_err(|open| {
-                Failure::Stop(Error::Unavailable {
-                    cause: Unavailable::CircuitOpen,
-                    retry_after: open.retry_after,
-                })
-            })?;
-            let result = telemetry::with_resend_count(made, attempt(made)).await;
+            let pass = match self.breaker.pass(Instant::now()) {
+                Ok(pass) => pass,
+                Err(open) => {
+                    return Err(before.failed(Failure::Stop(Error::Unavailable {
+                        cause: Unavailable::CircuitOpen,
+                        retry_after: open.retry_after,
+                    })));
+                }
+            };
+            let result = telemetry::with_resend_count(before.made, attempt(before)).await;
             match Reached::of(&result) {
                 Reached::Yes => pass.succeeded(),
                 Reached::No => pass.failed(Instant::now()),
                 Reached::Unclear => drop(pass),
             }
-            made += 1;
+            before.made += 1;
+            let made = before.made;
             let error = match result {
+                Ok(done) => return Ok(done),
                 Err(Failure::Request(error)) => error,
-                result => return result,
+                Err(stop) => return Err(before.failed(stop)),
             };
             match self.wait_before_another(caller, effect, made, &error) {
                 Some(wait) => {
                     tracing::debug!(made, wait_ms = wait.as_millis(), %error, "retrying");
                     tokio::time::sleep(wait).await;
                 }
-                None => return Err(Failure::Request(error)),
+                None => return Err(before.failed(Failure::Request(error))),
+            }
+            if let chartbrew::Error::Unknown(cause) = error {
+                before.lost = Some(cause);
             }
         }
     }
@@ -86,6 +104,22 @@ impl Shared {
             false => Event::BudgetExhausted,
         });
         may.then_some(wait)
+    }
+}
+
+// === impl Before ===
+
+impl Before {
+    /// What is known of all attempts after the last one has failed.
+    fn failed(self, last: Failure) -> Failure {
+        let had_no_effect = match &last {
+            Failure::Stop(_) => true,
+            Failure::Request(error) => error.is_transient(),
+        };
+        match self.lost {
+            Some(cause) if had_no_effect => Failure::Request(chartbrew::Error::Unknown(cause)),
+            _ => last,
+        }
     }
 }
 

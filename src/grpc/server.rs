@@ -18,7 +18,8 @@ use tokio_util::task::TaskTracker;
 use tonic::codec::CompressionEncoding;
 
 use super::{
-    Handlers, Health, Settings,
+    Health, Settings,
+    handlers::Handlers,
     handshake::Handshake,
     layers::{Layers, Routes},
     message::MessageLimits,

@@ -7,6 +7,7 @@
 //! | module | what it has |
 //! |---|---|
 //! | this | the rows of calls that are refused before anything is sent, and of panics |
+//! | `about` | what a call was to do, and the words for it |
 //! | `delivery_error` | the rows of `delivery::Error` |
 //! | `rejection` | the rows of what Chartbrew refused |
 //! | `row` | a row, and how it becomes a `tonic::Status`, which no other module makes |
@@ -19,6 +20,7 @@
 //! | several clients drop a call whose trailers exceed 8 KiB | [`Row::into_status`] |
 //! | what a caller alone can cause is never logged above INFO | a row is INFO unless it says otherwise |
 
+mod about;
 mod delivery_error;
 mod rejection;
 mod row;
@@ -28,18 +30,16 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
+pub(super) use self::about::About;
 pub use self::row::DOMAIN;
-use self::{
-    delivery_error::unavailable_row,
-    row::{Row, summary},
-};
+use self::row::{Row, summary};
 use super::{
     call_record::{CallRecord, MessageRefusal},
     metadata::TokenMissing,
 };
 use crate::{
     convert::Violations,
-    delivery::{self, Unavailable},
+    delivery::{self, Effect, Unavailable},
 };
 
 /// When to come back after the gateway itself was too busy.
@@ -47,11 +47,11 @@ const OVERLOADED_RETRY: Duration = Duration::from_millis(200);
 
 /// The call that failed.
 #[derive(Debug)]
-pub(super) struct Context<'a> {
+pub(super) struct Context {
     /// What is known about it so far; learns the reason.
-    pub(super) record: &'a CallRecord,
-    /// The team it was about, if that is known.
-    pub(super) team_id: Option<i32>,
+    pub(super) record: CallRecord,
+    /// What it was about, if that is known.
+    pub(super) about: Option<About>,
     /// The caller's id for the creation, if the call can be repeated with it.
     pub(super) request_id: Option<uuid::Uuid>,
     /// The gateway is stopping, and forgets request ids.
@@ -62,12 +62,12 @@ pub(super) struct Context<'a> {
 
 // === impl Context ===
 
-impl<'a> Context<'a> {
+impl Context {
     /// Of a call of which nothing but its record is known.
-    pub(super) fn new(record: &'a CallRecord) -> Self {
+    pub(super) fn new(record: &CallRecord) -> Self {
         Self {
-            record,
-            team_id: None,
+            record: record.clone(),
+            about: None,
             request_id: None,
             forgets_ids: false,
             own_token: false,
@@ -106,8 +106,11 @@ impl<'a> Context<'a> {
     /// Chartbrew, or the connection to it, failed.
     pub(super) fn delivery(&self, error: &delivery::Error) -> Status {
         let mut row = self.delivery_row(error);
-        // With a request id, repeating is safe; without, only if nothing can have been created.
-        row.never_retry = self.request_id.is_none() && !error.proves_that_nothing_was_created();
+        // A create is safe to repeat with a request id; without, only if nothing can have been
+        // created.
+        row.never_retry = self.effect() == Effect::Create
+            && self.request_id.is_none()
+            && !error.proves_that_nothing_was_created();
         self.status(row)
     }
 
@@ -116,7 +119,7 @@ impl<'a> Context<'a> {
         let mut row = Row::new(
             Code::Internal,
             "INTERNAL",
-            "the gateway failed while handling the call; a create may have been sent",
+            "the gateway failed while handling the call; what it asked for may have been done",
         )
         .error();
         row.never_retry = true;
@@ -138,7 +141,8 @@ impl<'a> Context<'a> {
             )
             .retry_in(OVERLOADED_RETRY),
             MessageRefusal::Stopping => {
-                unavailable_row(&Unavailable::DeadlineBeforeSending).retry_in(OVERLOADED_RETRY)
+                let cause = Unavailable::DeadlineBeforeSending;
+                self.unavailable_row(&cause).retry_in(OVERLOADED_RETRY)
             }
         })
     }
@@ -181,7 +185,19 @@ impl<'a> Context<'a> {
     }
 
     fn team(&self) -> i32 {
-        self.team_id.unwrap_or_default()
+        self.about.map_or(0, |about| about.team_id)
+    }
+
+    /// What repeating the call does. A call that never came to a method counts as a create.
+    fn effect(&self) -> Effect {
+        self.about
+            .map_or(Effect::Create, |about| about.operation.effect())
+    }
+
+    /// What the call did not do, to end a sentence.
+    fn and_nothing(&self) -> &'static str {
+        self.about
+            .map_or("; nothing was sent", |about| about.and_nothing())
     }
 
     fn status(&self, row: Row) -> Status {

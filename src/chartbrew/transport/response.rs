@@ -13,7 +13,10 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
-use crate::chartbrew::{Error, Rejection, Unknown, rejection, types::Unreadable};
+use crate::chartbrew::{
+    Error, Rejection, Unknown, rejection,
+    types::{Tested, Unreadable},
+};
 
 /// Largest body of a refusal that is read: an ORM error repeats the request several times over.
 const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
@@ -22,9 +25,11 @@ const MAX_REFUSAL_BYTES: usize = 1024 * 1024;
 /// done, so a body that drips must not turn a clear response into an unclear one.
 const REFUSAL_BODY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A whole response of success, not read yet.
+/// A whole response that is an answer to the request, not read yet: of success, or of a test that
+/// failed.
 #[derive(Debug)]
 pub(in crate::chartbrew) struct Success {
+    status: u16,
     date: Option<Timestamp>,
     /// It says that it is JSON.
     is_json: bool,
@@ -38,6 +43,17 @@ struct Head {
     retry_after: Option<Duration>,
     is_json: bool,
     is_chartbrews_own: bool,
+}
+
+/// What a request is about. It decides what its refusals mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// A team's connections: a 404 is about the route.
+    Team,
+    /// One connection, which the path names: a 404 is about that.
+    Connection,
+    /// A test of a source: a 400 tells how it failed.
+    Test,
 }
 
 /// What Chartbrew answered.
@@ -55,6 +71,7 @@ pub struct Dated<T> {
 /// of its own: its connection must not be closed before (see the module's docs).
 pub(super) async fn read<B>(
     mut response: Response<B>,
+    about: About,
     max_bytes: usize,
     drain: Option<&TaskTracker>,
 ) -> Result<Success, Error>
@@ -62,27 +79,21 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
     let head = Head::of(&response);
-    let of_a_connection = drain.is_some();
-    let result = match head.status {
-        200..=299 => read_body(response.body_mut(), max_bytes)
+    let is_answer = match head.status {
+        200..=299 => true,
+        400 => about == About::Test,
+        _ => false,
+    };
+    let result = match is_answer {
+        true => read_body(response.body_mut(), max_bytes)
             .await
             .map(|body| Success {
+                status: head.status,
                 date: head.date,
                 is_json: head.is_json,
                 body,
             }),
-        500 | 501 | 505 if head.is_chartbrews_own => {
-            Err(Error::Unknown(Unknown::ServerError(head.status)))
-        }
-        // Alone among the refusals these say nothing before their bodies are read.
-        400 => read_400(response.body_mut(), of_a_connection).await,
-        503 => read_503(response.body_mut(), head.retry_after).await,
-        408 | 500.. => Err(Error::Unknown(Unknown::GatewayError(head.status))),
-        status => {
-            let body = body_if_soon(response.body_mut()).await;
-            let rejection = Rejection::read(status, head.retry_after, &body, of_a_connection);
-            Err(Error::Rejected(rejection))
-        }
+        false => Err(refusal(&head, response.body_mut(), about).await),
     };
     if let Some(tasks) = drain
         && result.is_err()
@@ -92,27 +103,61 @@ where
     result
 }
 
-async fn read_400<B>(body: &mut B, of_a_connection: bool) -> Result<Success, Error>
+/// Reads a response of success as it arrives, until `take` has enough of it. What `take` does not
+/// want is not waited for.
+pub(super) async fn read_in_pieces<B>(
+    mut response: Response<B>,
+    mut take: impl FnMut(&[u8]) -> Result<bool, Unreadable>,
+) -> Result<Option<Timestamp>, Error>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let body = read_body(body, MAX_REFUSAL_BYTES).await?;
-    if rejection::leaves_open(&body) {
-        return Err(Error::Unknown(Unknown::StoreLost));
+    let head = Head::of(&response);
+    let body = response.body_mut();
+    if !(200..=299).contains(&head.status) {
+        return Err(refusal(&head, body, About::Team).await);
     }
-    let rejection = Rejection::read(400, None, &body, of_a_connection);
-    Err(Error::Rejected(rejection))
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::Unknown(Unknown::NoResponse))?;
+        let Ok(chunk) = frame.into_data() else {
+            continue;
+        };
+        match take(&chunk) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(unreadable) => return Err(head.unread(unreadable)),
+        }
+    }
+    Ok(head.date)
 }
 
-async fn read_503<B>(body: &mut B, retry_after: Option<Duration>) -> Result<Success, Error>
+/// What a response that is no success says of the outcome.
+async fn refusal<B>(head: &Head, body: &mut B, about: About) -> Error
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let body = body_if_soon(body).await;
-    Err(match rejection::says_not_forwarded(&body) {
-        true => Error::Rejected(Rejection::NotForwarded(retry_after)),
-        false => Error::Unknown(Unknown::GatewayError(503)),
-    })
+    let of_a_connection = about != About::Team;
+    match head.status {
+        500 | 501 | 505 if head.is_chartbrews_own => {
+            Error::Unknown(Unknown::ServerError(head.status))
+        }
+        // Alone among the refusals these say nothing before their bodies are read.
+        400 => match read_body(body, MAX_REFUSAL_BYTES).await {
+            Err(error) => error,
+            Ok(body) if rejection::leaves_open(&body) => Error::Unknown(Unknown::StoreLost),
+            Ok(body) => Error::Rejected(Rejection::read(400, None, &body, of_a_connection)),
+        },
+        503 => match rejection::says_not_forwarded(&body_if_soon(body).await) {
+            true => Error::Rejected(Rejection::NotForwarded(head.retry_after)),
+            false => Error::Unknown(Unknown::GatewayError(503)),
+        },
+        408 | 500.. => Error::Unknown(Unknown::GatewayError(head.status)),
+        status => {
+            let body = body_if_soon(body).await;
+            let rejection = Rejection::read(status, head.retry_after, &body, of_a_connection);
+            Error::Rejected(rejection)
+        }
+    }
 }
 
 /// A refusal's body, if it comes soon; else nothing.
@@ -202,6 +247,19 @@ impl Head {
             is_chartbrews_own: is_chartbrews_own(headers),
         }
     }
+
+    /// A response of success that cannot be read.
+    fn unread(&self, unreadable: Unreadable) -> Error {
+        unread(self.is_json, unreadable)
+    }
+}
+
+fn unread(is_json: bool, unreadable: Unreadable) -> Error {
+    Error::Unknown(match (unreadable, is_json) {
+        (Unreadable::TooLarge, _) => Unknown::TooLarge,
+        (_, true) => Unknown::Unreadable,
+        (_, false) => Unknown::NotJson,
+    })
 }
 
 // === impl Success ===
@@ -212,13 +270,24 @@ impl Success {
         self,
         from_json: impl FnOnce(&[u8]) -> Result<T, Unreadable>,
     ) -> Result<Dated<T>, Error> {
-        let unread = match self.is_json {
-            true => Unknown::Unreadable,
-            false => Unknown::NotJson,
-        };
-        let body = from_json(&self.body).map_err(|_| Error::Unknown(unread))?;
+        let body = from_json(&self.body).map_err(|error| unread(self.is_json, error))?;
         let date = self.date;
         Ok(Dated { body, date })
+    }
+
+    /// Reads the response to a test: its result, or that Chartbrew did not make the test.
+    pub(in crate::chartbrew) fn read_test(self) -> Result<Tested, Error> {
+        if self.status != 400 {
+            return Ok(self.read(Tested::passed)?.body);
+        }
+        match Rejection::read(400, None, &self.body, true) {
+            rejection @ (Rejection::TokenRejected
+            | Rejection::SourceDisabled
+            | Rejection::HostNotAllowed) => Err(Error::Rejected(rejection)),
+            // Of an error of the ORM nobody can tell from this whether it is about the source or
+            // about Chartbrew's own database.
+            _ => Ok(Tested::failed(&self.body)),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use reqwest::{
     multipart::{Form, Part},
 };
 
-use crate::chartbrew::types::File;
+use crate::chartbrew::types::{File, Files};
 
 /// What fits Node's buffer together with the heads of the request and of the part, in bytes.
 const ONE_PIECE: usize = 12 * 1024;
@@ -51,6 +51,20 @@ pub(super) fn form(file: &File) -> Form {
         // Without a file name, Chartbrew takes the part for a text field and ignores it.
         .file_name(file.field);
     Form::new().part(file.field, part)
+}
+
+/// The settings of a test, with files. They need no pauses: the path names no connection, and
+/// Chartbrew reads this body as it comes (measured with three files of 1 MB).
+pub(super) fn test_form(settings: Bytes, files: &Files) -> Form {
+    let length = settings.len() as u64;
+    let settings = Part::stream_with_length(settings, length);
+    files
+        .iter()
+        .fold(Form::new().part("connection", settings), |form, file| {
+            let length = file.bytes.len() as u64;
+            let part = Part::stream_with_length(file.bytes, length).file_name(file.field);
+            form.part(file.field, part)
+        })
 }
 
 /// How large the pieces of a file are, in bytes.

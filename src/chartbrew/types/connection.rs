@@ -9,7 +9,13 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::{fields::OptionalFields, lenient::put, names, unreadable::Unreadable};
+use super::{
+    field::Secret,
+    fields::{OptionalFields, field},
+    lenient::put,
+    names,
+    unreadable::Unreadable,
+};
 
 /// A row, read leniently: a modelled field that is absent, null or of another JSON type is `None`;
 /// what is not null in it is kept in `extra`.
@@ -84,6 +90,18 @@ impl Connection {
             true => Ok(row),
             false => Err(Unreadable::NoId),
         }
+    }
+
+    /// Leaves no secret in the row, nor a field that the contract does not know, since that could be
+    /// one.
+    pub fn hide_secrets(&mut self) {
+        self.fields.hide_secrets();
+        if let Some(authentication) = &mut self.fields.authentication {
+            let open = [names::AUTHENTICATION_TYPE, names::AUTHENTICATION_USER];
+            authentication.retain(|key, value| open.contains(&&**key) && value.is_string());
+        }
+        self.extra
+            .retain(|name, _| field(name).is_some_and(|field| field.secret == Secret::No));
     }
 
     /// Takes a field of a row. If one comes twice, the last one counts.

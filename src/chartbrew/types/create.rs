@@ -33,16 +33,23 @@ pub struct CreateBody {
 // === impl CreateBody ===
 
 impl CreateBody {
+    /// From a connection and its JSON.
+    #[must_use]
+    pub fn new(connection: NewConnection, json: Bytes) -> Self {
+        Self {
+            json,
+            sent: Box::new(connection),
+        }
+    }
+
     /// Serialises `connection`, once and for all.
     ///
     /// # Errors
     ///
     /// Whatever serde_json reports; no value of these types is known to make it fail.
     pub fn try_new(connection: NewConnection) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            json: serde_json::to_vec(&connection)?.into(),
-            sent: Box::new(connection),
-        })
+        let json = serde_json::to_vec(&connection)?.into();
+        Ok(Self::new(connection, json))
     }
 
     /// The JSON to send. The same connection always gives the same bytes.

@@ -9,10 +9,9 @@ pub struct Field {
     pub path: Option<&'static str>,
     /// How a row shows what was sent.
     pub compare: Compare,
-    /// What clears it in an update. No code reads it yet: it is for an RPC that updates.
+    /// What clears it in an update.
     pub clear: Clear,
-    /// Whether its value is a secret. Only a test reads it, which compares it with the contract's
-    /// `debug_redact`; an RPC that shows connections without their secrets will need it.
+    /// Whether its value is a secret. (A test compares it with the contract's `debug_redact`.)
     pub secret: Secret,
 }
 

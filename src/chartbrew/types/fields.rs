@@ -89,6 +89,16 @@ macro_rules! define_fields {
                 }
             }
 
+            /// Unsets the fields whose values are secrets as a whole.
+            pub(super) fn hide_secrets(&mut self) {
+                $(if Secret::$secret == Secret::Yes {
+                    self.$field = None;
+                })*
+                $(if Secret::$ssh_secret == Secret::Yes {
+                    self.ssh.$ssh_field = None;
+                })*
+            }
+
             /// The JSON value of the field with this REST name, if it is set.
             #[must_use]
             pub fn get(&self, rest_name: &str) -> Option<Value> {
@@ -113,6 +123,16 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
 #[must_use]
 pub fn field(rest_name: &str) -> Option<&'static Field> {
     fields().find(|field| field.rest == rest_name)
+}
+
+// === impl OptionalFields ===
+
+impl OptionalFields {
+    /// The values that are secrets, or have secrets in them.
+    pub fn secrets(&self) -> impl Iterator<Item = Value> + '_ {
+        let secrets = OPTIONAL.iter().filter(|field| field.secret != Secret::No);
+        secrets.filter_map(|field| self.get(field.rest))
+    }
 }
 
 /// None of these types makes serde_json fail.

@@ -6,7 +6,8 @@
 //! | macro | makes |
 //! |---|---|
 //! | `define_fields` in `types/fields.rs` | `OptionalFields` and `SshFields`; the list of rules |
-//! | `check_fields` in `convert/request.rs` | a request → these types |
+//! | `check_fields` in `convert/new_connection.rs` | a request → these types |
+//! | `select_fields` in `convert/update.rs` | the fields of a request that an update names |
 //! | `show_fields` in `convert/response.rs` | these types → a response |
 //!
 //! A row reads
@@ -22,7 +23,8 @@
 //! | `check` | the function of `convert/check.rs` that checks and maps it in a request |
 //! | `show` | the function of `convert/show.rs` that maps it in a response |
 //! | `compare` | how a recovery compares it with a row: see [`Compare`] |
-//! | `clear`, `secret` | what was measured for later RPCs, see [`Clear`] and [`Secret`]; no code of this version reads them |
+//! | `clear` | what clears it in an update: see [`Clear`] |
+//! | `secret` | whether callers must ask for it: see [`Secret`] |
 //!
 //! A field that every request has, or that none carries, has code of its own where it is used;
 //! [`OTHERS`] has its names and rules.

@@ -15,6 +15,9 @@ pub enum Unreadable {
     /// An object without an id that is a whole number from 1 to 2,147,483,647.
     #[error("the response is a connection without a usable id")]
     NoId,
+    /// One row is larger than what is read of a whole response.
+    #[error("a connection in the response is larger than the limit")]
+    TooLarge,
 }
 
 // === impl Unreadable ===

@@ -8,30 +8,30 @@ use tonic::Code;
 use super::{Context, OVERLOADED_RETRY, rejection::misconfigured_row, row::Row};
 use crate::{
     chartbrew::{NotSent, Rejection, Unknown},
-    delivery::{self, EndedBy, SentBy, Unavailable},
+    delivery::{self, Effect, EndedBy, Operation, SentBy, Unavailable},
 };
 
 /// When to ask again for an outcome that is not known yet.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(2);
 
-impl Context<'_> {
+impl Context {
     #[rustfmt::skip]
     pub(super) fn delivery_row(&self, error: &delivery::Error) -> Row {
         use delivery::Error::*;
         match error {
             Rejected(rejection) => self.rejection_row(rejection),
-            Unavailable { cause, retry_after } => unavailable_row(cause).retry_in(*retry_after),
+            Unavailable { cause, retry_after } => self.unavailable_row(cause).retry_in(*retry_after),
             RateLimited { retry_after } => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
-                "Chartbrew limits the rate of requests, also after retries; nothing was created")
+                format!("Chartbrew limits the rate of requests, also after retries{}", self.and_nothing()))
                 .retry_in(*retry_after).upstream(429).warn(),
             Overloaded => Row::new(Code::ResourceExhausted, "OVERLOADED",
                 "the gateway has as many calls under way as it may have; nothing was sent")
                 .retry_in(OVERLOADED_RETRY),
+            OutcomeUnknown { ended_by, .. } if self.effect() == Effect::Idempotent =>
+                self.repeatable_row(*ended_by),
             OutcomeUnknown { sent_by, ended_by, long_ago } =>
                 self.unknown_row(*sent_by, *ended_by, *long_ago),
-            UpstreamError { status } => Row::new(Code::Internal, "UPSTREAM_ERROR",
-                format!("Chartbrew responded with HTTP {status} and nothing was found to be created"))
-                .upstream(*status).warn(),
+            UpstreamError { status } => self.upstream_error_row(*status),
             NotTheApi { status } => misconfigured_row(*status),
             RequestIdReused => Row::new(Code::InvalidArgument, "REQUEST_ID_REUSED",
                 "request_id: was used in the last 24 h for a different request; take a new one, \
@@ -51,11 +51,74 @@ impl Context<'_> {
             FilesNotUploaded { connection_id, cause } => self.files_row(*connection_id, cause),
             NotReadable { connection_id, cause } => self.not_readable_row(*connection_id, cause),
             NoResponse(Unknown::Unreadable | Unknown::NotJson) => misconfigured_row(200),
-            // The causes of the two above: these have no row of their own.
-            NoResponse(cause) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE", cause.to_string()).warn(),
+            NoResponse(cause @ Unknown::TooLarge) =>
+                Row::new(Code::Internal, "UPSTREAM_ERROR", cause.to_string()).upstream(200).warn(),
+            NoResponse(cause) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+                format!("Chartbrew gave no usable response: {cause}"))
+                .upstream(cause.http_status()).retry_in(UNKNOWN_RETRY).warn(),
+            NotInTime(ended_by) => self.not_in_time_row(*ended_by),
             TooLittleTime { .. } =>
                 Row::new(Code::DeadlineExceeded, "DEADLINE_TOO_SHORT", error.to_string()),
             StillUnderWay => Row::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", error.to_string()),
+        }
+    }
+
+    /// A read that had no response yet. It may be repeated at any time.
+    fn not_in_time_row(&self, ended_by: EndedBy) -> Row {
+        let what = self.about.map_or("response", |about| about.what());
+        let (code, why) = match ended_by {
+            EndedBy::Deadline => (Code::DeadlineExceeded, "the call's time was over"),
+            _ => (Code::Unavailable, "the gateway stopped"),
+        };
+        let next = match self.about.map(|about| about.operation) {
+            Some(Operation::Test) => {
+                "; the test goes on, and another Test of the connection waits for its result"
+            }
+            _ => "",
+        };
+        let message = format!("{why} before Chartbrew had given the {what}{next}");
+        Row::new(code, "UPSTREAM_UNAVAILABLE", message).retry_in(UNKNOWN_RETRY)
+    }
+
+    /// What became of a change that is safe to repeat is not known.
+    fn repeatable_row(&self, ended_by: EndedBy) -> Row {
+        let what = self.about.map_or("change", |about| about.what());
+        let why = ended_text(ended_by);
+        let message = format!(
+            "{why}: the {what} may have been made or may still be made; repeat the call, which is safe"
+        );
+        let row = match ended_by {
+            EndedBy::Deadline => Row::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", message),
+            EndedBy::UnclearResponse(cause) => Row::new(Code::Unknown, "OUTCOME_UNKNOWN", message)
+                .upstream(cause.http_status())
+                .warn(),
+            EndedBy::Shutdown | EndedBy::LostResponse => {
+                Row::new(Code::Unknown, "OUTCOME_UNKNOWN", message).warn()
+            }
+        };
+        self.with_place(row).retry_in(UNKNOWN_RETRY)
+    }
+
+    fn upstream_error_row(&self, status: u16) -> Row {
+        let what = match self.about.map(|about| about.operation.effect()) {
+            Some(Effect::Read) => "",
+            Some(Effect::Idempotent) => {
+                ", and whether it did what was asked for is not known; the call is safe to repeat"
+            }
+            Some(Effect::Create) | None => " and nothing was found to be created",
+        };
+        let message = format!("Chartbrew responded with HTTP {status}{what}");
+        Row::new(Code::Internal, "UPSTREAM_ERROR", message)
+            .upstream(status)
+            .warn()
+    }
+
+    /// Adds the team and the connection that the call names.
+    pub(super) fn with_place(&self, row: Row) -> Row {
+        let row = row.with("team_id", self.team());
+        match self.about.and_then(|about| about.connection_id) {
+            Some(id) => row.with("connection_id", id),
+            None => row,
         }
     }
 
@@ -170,29 +233,29 @@ impl Context<'_> {
             _ => row,
         }
     }
-}
 
-#[rustfmt::skip]
-pub(super) fn unavailable_row(cause: &Unavailable) -> Row {
-    let row = |message: &str| Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-        format!("{message}; nothing was created"));
-    match cause {
-        Unavailable::NotSent(NotSent::Tls) => row("TLS with Chartbrew failed: its certificate \
-            does not verify, or CHARTBREW_URL names the wrong host or scheme").error(),
-        Unavailable::NotSent(NotSent::Request) => Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED",
-            "the request to Chartbrew could not be built; look at CHARTBREW_URL").error(),
-        Unavailable::NotSent(cause @ (NotSent::Dns | NotSent::Connect | NotSent::ConnectTimeout)) =>
-            row(&format!("Chartbrew cannot be reached: {cause}")).warn(),
-        Unavailable::NotSent(cause @ NotSent::Refused) =>
-            row(&format!("Chartbrew is not ready: {cause}")).warn(),
-        Unavailable::Rejected(Rejection::StoreUnavailable) =>
-            row("Chartbrew cannot reach its own database").upstream(400).warn(),
-        Unavailable::Rejected(rejection) => row(&format!("Chartbrew is not ready: {rejection}"))
-            .upstream(rejection.http_status()).warn(),
-        Unavailable::CircuitOpen =>
-            row("Chartbrew could not be reached several times in a row; the circuit is open").warn(),
-        Unavailable::DeadlineBeforeSending | Unavailable::NotSent(NotSent::Withheld) =>
-            row("the call's time was over before the request could be sent"),
+    #[rustfmt::skip]
+    pub(super) fn unavailable_row(&self, cause: &Unavailable) -> Row {
+        let row = |message: &str| Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+            format!("{message}{}", self.and_nothing()));
+        match cause {
+            Unavailable::NotSent(NotSent::Tls) => row("TLS with Chartbrew failed: its certificate \
+                does not verify, or CHARTBREW_URL names the wrong host or scheme").error(),
+            Unavailable::NotSent(NotSent::Request) => Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED",
+                "the request to Chartbrew could not be built; look at CHARTBREW_URL").error(),
+            Unavailable::NotSent(cause @ (NotSent::Dns | NotSent::Connect | NotSent::ConnectTimeout)) =>
+                row(&format!("Chartbrew cannot be reached: {cause}")).warn(),
+            Unavailable::NotSent(cause @ NotSent::Refused) =>
+                row(&format!("Chartbrew is not ready: {cause}")).warn(),
+            Unavailable::Rejected(Rejection::StoreUnavailable) =>
+                row("Chartbrew cannot reach its own database").upstream(400).warn(),
+            Unavailable::Rejected(rejection) => row(&format!("Chartbrew is not ready: {rejection}"))
+                .upstream(rejection.http_status()).warn(),
+            Unavailable::CircuitOpen =>
+                row("Chartbrew could not be reached several times in a row; the circuit is open").warn(),
+            Unavailable::DeadlineBeforeSending | Unavailable::NotSent(NotSent::Withheld) =>
+                row("the call's time was over before the request could be sent"),
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use super::{
 use crate::{
     chartbrew::{FieldError, Problem, Rejection},
     convert,
+    delivery::Operation,
 };
 
-impl Context<'_> {
+impl Context {
     #[rustfmt::skip]
     pub(super) fn rejection_row(&self, rejection: &Rejection) -> Row {
         use Rejection::*;
@@ -24,31 +25,48 @@ impl Context<'_> {
                 "Chartbrew rejected the token: it is wrong, expired or revoked, or its user is gone"),
             AccessDenied => Row::new(Code::PermissionDenied, "ACCESS_DENIED",
                 format!("the token has no right to do this in team {}, or there is no such team", self.team())),
-            ConnectionNotFound => Row::new(Code::NotFound, "CONNECTION_NOT_FOUND",
-                format!("team {} has no such connection", self.team())),
+            ConnectionNotFound => self.not_found_row(),
             AlreadyExists => Row::new(Code::AlreadyExists, "ALREADY_EXISTS",
                 "Chartbrew says that it exists already"),
             TooLarge => Row::new(Code::InvalidArgument, "TOO_LARGE",
                 "Chartbrew, or a proxy before it, refused the request as too large"),
             Fields(fields) => fields_row(fields),
-            Unexplained(status) => Row::new(Code::FailedPrecondition, "REJECTED_BY_CHARTBREW",
-                format!("Chartbrew responded with HTTP {status} without saying why; it does so when a \
-                    source's settings do not do: jira needs an atlassian.net host, a user and a token, \
-                    stripeOfficial a key that Stripe accepts")),
+            Unexplained(status) => self.unexplained_row(*status),
             SourceDisabled => Row::new(Code::FailedPrecondition, "SOURCE_DISABLED",
                 "this connection type is switched off on the Chartbrew server"),
             HostNotAllowed => Row::new(Code::FailedPrecondition, "HOST_NOT_ALLOWED",
                 "Chartbrew does not connect to this host: it is in a private network, or the URL is \
                  none; Chartbrew's operator can allow private networks"),
             StoreUnavailable => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-                "Chartbrew cannot reach its own database; nothing was created").warn(),
+                format!("Chartbrew cannot reach its own database{}", self.and_nothing())).warn(),
             RateLimited(_) => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",
-                "Chartbrew limits the rate of requests; nothing was created").warn(),
+                format!("Chartbrew limits the rate of requests{}", self.and_nothing())).warn(),
             NotForwarded(_) => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
-                "a proxy before Chartbrew forwarded nothing (HTTP 503); nothing was created").warn(),
+                format!("a proxy before Chartbrew forwarded nothing (HTTP 503){}", self.and_nothing())).warn(),
             NotTheApi(status) => misconfigured_row(*status),
         };
         row.upstream(rejection.http_status())
+    }
+
+    fn not_found_row(&self) -> Row {
+        let team = self.team();
+        let message = match self.about.and_then(|about| about.connection_id) {
+            Some(id) => format!("team {team} has no connection {id}"),
+            None => format!("team {team} has no such connection"),
+        };
+        Row::new(Code::NotFound, "CONNECTION_NOT_FOUND", message)
+    }
+
+    fn unexplained_row(&self, status: u16) -> Row {
+        let hint = match self.about.map(|about| about.operation) {
+            Some(Operation::Create) => {
+                "; it does so when a source's settings do not do: jira needs an atlassian.net host, \
+                 a user and a token, stripeOfficial a key that Stripe accepts"
+            }
+            _ => "",
+        };
+        let message = format!("Chartbrew responded with HTTP {status} without saying why{hint}");
+        Row::new(Code::FailedPrecondition, "REJECTED_BY_CHARTBREW", message)
     }
 }
 

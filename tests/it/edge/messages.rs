@@ -138,5 +138,5 @@ async fn a_message_that_stalls_ends_with_the_grace_period() {
     let (refused, all_ended) = stopped(stalls).await;
     let got = (refused.code, &*refused.reason, all_ended);
     assert_eq!(got, (Code::Unavailable, "UPSTREAM_UNAVAILABLE", false));
-    assert!(refused.status.message().contains("nothing was created"));
+    assert!(refused.status.message().contains("nothing was sent"));
 }

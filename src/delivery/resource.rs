@@ -1,0 +1,208 @@
+//! Every operation but the creates: they may be repeated, so that none needs a recovery.
+//!
+//! The work runs within its caller's future, and ends with it. What must not be cut off does not: a
+//! request whose path names a connection runs in a task of its own (see
+//! [`chartbrew`](crate::chartbrew)), and so do tests and uploads.
+
+use std::{future::Future, sync::atomic::Ordering};
+
+use tokio::time::sleep_until;
+use tower::retry::budget::Budget;
+
+use super::{
+    Caller, Delivery, EndedBy, Error, Operation,
+    effect::{Effect, Failure},
+    repeat::Before,
+};
+use crate::{
+    chartbrew::{
+        Error as RequestError, Rejection,
+        types::{Changes, Connection, ConnectionRef, Files, NewTest, Page, PageRequest, Tested},
+    },
+    telemetry::{self, InFlight},
+};
+
+impl Delivery {
+    /// Reads a connection.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn get(
+        &self,
+        caller: &Caller,
+        connection: ConnectionRef,
+    ) -> Result<Box<Connection>, Error> {
+        let client = &self.shared.client;
+        self.attempts(caller, Operation::Get, |_| async move {
+            let row = client.get(caller.token_to_send(), connection).await?;
+            Ok(Box::new(row.body))
+        })
+        .await
+    }
+
+    /// Reads a page of a team's connections.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list(&self, caller: &Caller, team: i32, page: PageRequest) -> Result<Page, Error> {
+        let client = &self.shared.client;
+        self.attempts(caller, Operation::List, |_| async move {
+            Ok(client.page(caller.token_to_send(), team, page).await?)
+        })
+        .await
+    }
+
+    /// Changes fields of a connection and returns it as it is then.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        connection: ConnectionRef,
+        changes: &Changes,
+    ) -> Result<Box<Connection>, Error> {
+        let shared = &self.shared;
+        let updated = self.attempts(caller, Operation::Update, |_| async move {
+            shared.source_tests.outdate(connection);
+            let token = caller.token_to_send();
+            Ok(Box::new(
+                shared.client.update(token, connection, changes).await?,
+            ))
+        });
+        let updated = updated.await;
+        shared.source_tests.outdate(connection);
+        updated
+    }
+
+    /// Deletes a connection.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        connection: ConnectionRef,
+        remove_datasets: bool,
+    ) -> Result<(), Error> {
+        let client = &self.shared.client;
+        self.attempts(caller, Operation::Delete, |before: Before| async move {
+            let token = caller.token_to_send();
+            match client.delete(token, connection, remove_datasets).await {
+                // An attempt of this call deleted it, and its response was lost.
+                Err(RequestError::Rejected(Rejection::ConnectionNotFound))
+                    if before.lost.is_some() =>
+                {
+                    Ok(())
+                }
+                result => Ok(result?),
+            }
+        })
+        .await
+    }
+
+    /// Lets Chartbrew connect to the source of a connection. Where the result says more than yes or
+    /// no, it comes with the connection, whose secrets must be cut out of it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn test(
+        &self,
+        caller: &Caller,
+        connection: ConnectionRef,
+    ) -> Result<(Tested, Option<Box<Connection>>), Error> {
+        let shared = &self.shared;
+        self.attempts(caller, Operation::Test, |_| async move {
+            let tested = shared.test(caller, connection).await?;
+            if tested.words.is_empty() && tested.details.is_none() {
+                return Ok((tested, None));
+            }
+            // If Chartbrew's own database had failed, and not the source, this fails too.
+            let row = shared.client.get(&caller.token, connection).await?;
+            Ok((tested, Some(Box::new(row.body))))
+        })
+        .await
+    }
+
+    /// The same for settings that are not stored.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn test_new(&self, caller: &Caller, test: &NewTest) -> Result<Tested, Error> {
+        let client = &self.shared.client;
+        self.attempts(caller, Operation::TestNew, |_| async move {
+            Ok(client.test_new(caller.token_to_send(), test).await?)
+        })
+        .await
+    }
+
+    /// Uploads files to a connection and returns it as it is then.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn upload(
+        &self,
+        caller: &Caller,
+        connection: ConnectionRef,
+        files: Files,
+    ) -> Result<Box<Connection>, Error> {
+        let (shared, sender) = (self.shared.clone(), caller.clone());
+        let work = async move {
+            let uploaded = shared.upload(&sender, connection, &files, None).await;
+            shared.source_tests.outdate(connection);
+            uploaded
+        };
+        self.while_waited_for(caller, Operation::UploadFiles, async {
+            // All files or none, also if the caller leaves: a certificate without its new key is of
+            // no use.
+            let task = self.shared.operations.spawn(telemetry::propagate(work));
+            let no_answer = EndedBy::LostResponse;
+            let uploaded = task.await.unwrap_or_else(|_| {
+                let error = Error::not_waited_for(Effect::Idempotent, no_answer);
+                Err(Failure::Stop(error))
+            });
+            uploaded?.ok_or(Failure::Stop(Error::too_late()))
+        })
+        .await
+    }
+
+    /// Makes attempts for as long as the caller waits.
+    async fn attempts<T, F>(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        attempt: impl FnMut(Before) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let work = self.shared.repeat(caller, operation.effect(), attempt);
+        self.while_waited_for(caller, operation, work).await
+    }
+
+    /// Does the work as one of the calls in progress, until it ends or the caller's time does.
+    async fn while_waited_for<T>(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Error> {
+        let shared = &self.shared;
+        let permit = shared.in_flight.try_acquire();
+        let _permit = (permit.map_err(|_| Error::Overloaded)?, InFlight::begin());
+        if !caller.is_retry {
+            shared.budget.deposit();
+        }
+        let effect = operation.effect();
+        let ended_by = tokio::select! {
+            biased;
+            result = work => return result.map_err(|failure| Error::of_repeated(effect, failure)),
+            () = sleep_until(caller.deadline.instant()) => EndedBy::Deadline,
+            () = shared.grace_over.cancelled() => EndedBy::Shutdown,
+        };
+        Err(match caller.attempts.load(Ordering::Relaxed) {
+            0 => Error::too_late(),
+            _ => Error::not_waited_for(effect, ended_by),
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! Uploads files to a connection that exists, one after the other.
+//!
+//! An upload that is cut off ends Chartbrew. So none is begun that cannot end in time, and one that
+//! has begun is carried to its end, also when the caller leaves.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Caller, Error, Shared,
+    claim::Claim,
+    effect::{Effect, Failure},
+};
+use crate::{
+    chartbrew::{
+        self, Client, Unknown,
+        types::{Connection, ConnectionRef, File, Files},
+    },
+    telemetry,
+};
+
+/// What an upload needs beside the time that sending it takes, and an eighth of that: Chartbrew
+/// stores the file and responds.
+const MARGIN: Duration = Duration::from_millis(100);
+
+impl Shared {
+    /// Uploads the files and returns the row as it is after the last one; `None` if there is none.
+    /// The claim is held until then.
+    pub(super) async fn upload(
+        &self,
+        caller: &Caller,
+        connection: ConnectionRef,
+        files: &Files,
+        claim: Option<Arc<Claim>>,
+    ) -> Result<Option<Box<Connection>>, Failure> {
+        check_time(caller, files.iter().map(|file| takes(&file)).sum())?;
+        // Another call's files must not come between these: a certificate and its key, say.
+        let _turn = self.uploads.take(connection).await;
+        let mut row = None;
+        let mut files = files.iter().peekable();
+        while let Some(file) = files.next() {
+            let claim = claim.as_ref().filter(|_| files.peek().is_none());
+            row = Some(Box::new(
+                self.upload_one(caller, connection, &file, claim).await?,
+            ));
+        }
+        Ok(row)
+    }
+
+    /// Uploads a file. The claim, if there is one, has its outcome then.
+    async fn upload_one(
+        &self,
+        caller: &Caller,
+        connection: ConnectionRef,
+        file: &File,
+        claim: Option<&Arc<Claim>>,
+    ) -> Result<Connection, Failure> {
+        self.repeat(caller, Effect::Idempotent, |_| async move {
+            check_time(caller, takes(file))?;
+            let (client, token) = (self.client.clone(), caller.token.clone());
+            let (file, claim) = (file.clone(), claim.cloned());
+            let upload = self.operations.spawn(telemetry::propagate(async move {
+                let uploaded = client.upload(&token, connection, file).await;
+                // Stored here, since the caller that waited for the upload may have left.
+                if let Some(claim) = claim.filter(|_| uploaded.is_ok()) {
+                    claim.created(connection.id, true).await;
+                }
+                uploaded
+            }));
+            let no_answer = Err(chartbrew::Error::Unknown(Unknown::NoResponse));
+            Ok(upload.await.unwrap_or(no_answer)?.body)
+        })
+        .await
+    }
+}
+
+fn check_time(caller: &Caller, takes: Duration) -> Result<(), Failure> {
+    match caller.deadline.allows(takes) {
+        true => Ok(()),
+        false => Err(Failure::Stop(Error::TooLittleTime { takes })),
+    }
+}
+
+/// How long an upload takes, with a margin.
+fn takes(file: &File) -> Duration {
+    let sending = Client::sending_takes(file);
+    sending + sending / 8 + MARGIN
+}
