@@ -94,9 +94,14 @@ impl Access<'_> {
             .is_none_or(|projects| projects.is_empty() || touches(row, projects))
     }
 
+    /// Whether this caller is shown what all columns hold.
+    pub(super) fn shows_all(&self) -> bool {
+        self.projects.is_none()
+    }
+
     /// Whether this caller is shown what a column holds; if not, it is null.
     pub(super) fn shows(&self, column: &str) -> bool {
-        self.projects.is_none() || PERMITTED.contains(&column)
+        self.shows_all() || PERMITTED.contains(&column)
     }
 
     /// A row as this caller is shown it.

@@ -38,13 +38,22 @@ async fn write(rows: &[Arc<Row>], access: &Access<'_>) -> Vec<u8> {
             if json.len() > 1 {
                 json.push(b',');
             }
-            // Writing to memory does not fail, nor does JSON that was read as such.
-            let _ = serde_json::to_writer(&mut json, &Listed { row, access });
+            let written = || written(row, access);
+            if access.shows_all() {
+                json.extend_from_slice(row.listed.get_or_init(|| written().into()));
+            } else {
+                json.extend_from_slice(&written());
+            }
         }
         tokio::task::yield_now().await;
     }
     json.push(b']');
     json
+}
+
+fn written(row: &Row, access: &Access<'_>) -> Vec<u8> {
+    // JSON that was read as such can be written.
+    serde_json::to_vec(&Listed { row, access }).unwrap_or_default()
 }
 
 // === impl Listed ===

@@ -1,6 +1,8 @@
 //! The connection's table: its columns, how values are set on a row before it is stored, and what
 //! becomes of them in the database.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -103,6 +105,8 @@ pub(super) struct Row {
     pub(super) updated: Timestamp,
     /// The columns as read back, without those that are null, the ids and the timestamps.
     pub(super) values: Values,
+    /// The row as a list shows it to an owner of its team, once it has been written.
+    pub(super) listed: OnceLock<Box<[u8]>>,
 }
 
 // === setting ===
@@ -235,6 +239,7 @@ impl Row {
 
     /// Puts these values in as the database reads them back.
     pub(super) fn store(&mut self, values: &Values) {
+        self.listed = OnceLock::new();
         for (name, column) in COLUMNS {
             if name == "id" || name == "team_id" {
                 continue;
@@ -255,6 +260,7 @@ impl Row {
             created: now,
             updated: now,
             values: Values::new(),
+            listed: OnceLock::new(),
         };
         row.store(values);
         row

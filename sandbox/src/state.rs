@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -234,6 +234,7 @@ impl Memory {
         let at = self.rows.binary_search_by_key(&id, |row| row.id);
         let Err(at) = at else { return Err(id) };
         row.id = id;
+        row.listed = OnceLock::new();
         self.rows.insert(at, Arc::new(row));
         Ok(())
     }
