@@ -1,5 +1,7 @@
 //! The calls of Chartbrew's REST API.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
@@ -10,11 +12,13 @@ use super::{
     auth::{self, Access},
     body,
     files::{self, Upload},
+    list::list,
     model::{self, FILE_FIELDS, Row, Values},
     orm::{self, Statement},
+    probe,
     reply::Reply,
     route::{Route, id_of},
-    source::{self, Source},
+    source::Source,
     state::App,
 };
 
@@ -54,14 +58,20 @@ async fn try_call(app: &App, request: &Request) -> Result<Option<Reply>, Reply> 
     let reply = match route.kind {
         Kind::Any => no_route(method, path),
         Kind::Create => create(app, access.team, sent.unwrap_or_default())?,
-        Kind::List => list(app, &access),
-        Kind::Get => Reply::json(StatusCode::OK, &access.shown(&row()?)),
-        Kind::Update => update(app, &row()?, sent)?,
-        Kind::Delete => delete(app, &row()?),
+        Kind::List => Reply::written_json(StatusCode::OK, list(app, &access).await),
+        Kind::Get => Reply::json(StatusCode::OK, &access.shown(&*row()?)),
+        Kind::Update => update(app, &*row()?, sent)?,
+        Kind::Delete => delete(app, &*row()?),
         Kind::Test => {
             let row = row()?;
             tokio::time::sleep(app.settings.test_delay).await;
-            source::test(&row.values, &app.settings)
+            probe::saved(&row.values, &app.settings)?
+        }
+        Kind::TestNew => test_new(app, request, sent).await?,
+        Kind::Duplicate => duplicate(app, &*row()?, sent)?,
+        Kind::UpdateSchema => {
+            row()?;
+            bad(&json!({}))
         }
         Kind::Files => {
             let row = row()?;
@@ -91,20 +101,23 @@ fn create(app: &App, team: i32, mut sent: Values) -> Result<Reply, Reply> {
     }
     let id = sent.remove("id").filter(|id| !model::is_falsy(id));
 
+    insert(app, team, &sent, id.as_ref())
+}
+
+/// Stores a new row of these values and returns what was set of it.
+fn insert(app: &App, team: i32, sent: &Values, id: Option<&Value>) -> Result<Reply, Reply> {
+    let statement = Statement::Insert;
     let mut values = model::defaults();
-    set(&mut values, &sent)?;
-    if let Some(id) = &id {
+    set(&mut values, sent)?;
+    if let Some(id) = id {
         values.insert("id".to_owned(), id.clone());
     }
     let now = Timestamp::now();
-    orm::check(&values, now, Statement::Insert).map_err(|e| bad(&e))?;
-    let id = id
-        .as_ref()
-        .map(|id| model::Column::Integer.stored(id))
-        .and_then(|id| i32::try_from(id.as_i64()?).ok());
+    orm::check(&values, now, statement).map_err(|e| bad(&e))?;
+    let row = Row::new(team, &values, now);
     let id = app
-        .change(|m| m.insert(id, team, &values, now))
-        .map_err(|id| bad(&orm::duplicate_id(&values, id, now)))?;
+        .change(|m| m.insert(id.and_then(stored_id), row))
+        .map_err(|id| bad(&orm::duplicate_id(&values, id, now, statement)))?;
 
     values.insert("id".to_owned(), id.into());
     for column in ["createdAt", "updatedAt"] {
@@ -114,29 +127,13 @@ fn create(app: &App, team: i32, mut sent: Values) -> Result<Reply, Reply> {
     Ok(Reply::json(StatusCode::OK, &reply))
 }
 
-/// Newest first by the whole second, and within a second by id.
-fn list(app: &App, access: &Access<'_>) -> Reply {
-    let mut rows: Vec<Row> = app.read(|m| {
-        let of_team = m.rows.iter().filter(|r| r.team == access.team);
-        of_team.filter(|r| access.lists(r)).cloned().collect()
-    });
-    rows.sort_by_key(|r| (-r.created.as_second(), r.id));
-    let shown = rows
-        .iter()
-        .map(|row| {
-            let mut shown = access.shown(row);
-            if let Some(values) = shown.as_object_mut() {
-                values.remove("password");
-                values.remove("schema");
-            }
-            shown
-        })
-        .collect();
-    Reply::json(StatusCode::OK, &Value::Array(shown))
+fn stored_id(sent: &Value) -> Option<i32> {
+    let id = model::Column::Integer.stored(sent).as_i64()?;
+    i32::try_from(id).ok()
 }
 
-fn find(app: &App, access: &Access<'_>, id: &str) -> Result<Row, Reply> {
-    let row = id_of(id).and_then(|id| app.read(|m| m.row(access.team, id).cloned()));
+fn find(app: &App, access: &Access<'_>, id: &str) -> Result<Arc<Row>, Reply> {
+    let row = id_of(id).and_then(|id| app.read(|m| m.row(access.team, id)));
     let Some(row) = row else {
         return Err(not_found());
     };
@@ -148,36 +145,70 @@ fn find(app: &App, access: &Access<'_>, id: &str) -> Result<Row, Reply> {
     }
 }
 
+/// Sets what was sent. A new id moves the row, and then the server does not find it any more.
 fn update(app: &App, row: &Row, sent: Option<Values>) -> Result<Reply, Reply> {
     // The real server fails on a body that it has not read.
     let mut sent = sent
         .ok_or_else(|| Reply::page(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))?;
     sent.insert("team_id".to_owned(), row.team.into());
-    sent.remove("id");
+    let id = sent.remove("id").filter(|id| !model::is_falsy(id));
     keep_from_writing(&mut sent);
     let mut values = Values::new();
     set(&mut values, &sent)?;
-    let now = Timestamp::now();
-    orm::check(&values, now, Statement::Update(row.id)).map_err(|e| bad(&e))?;
-    Ok(store(app, row, &values))
+    if let Some(id) = &id {
+        values.insert("id".to_owned(), id.clone());
+    }
+    let (now, statement) = (Timestamp::now(), Statement::Update(row.id));
+    orm::check(&values, now, statement).map_err(|e| bad(&e))?;
+    let Some(to) = id.as_ref().and_then(stored_id).filter(|to| *to != row.id) else {
+        return Ok(store(app, row, &values));
+    };
+    app.change(|m| {
+        m.relocate(row.team, row.id, to)?;
+        m.update(row.team, to, &values);
+        Ok(())
+    })
+    .map_err(|id| bad(&orm::duplicate_id(&values, id, now, statement)))?;
+    Err(bad(&json!({})))
 }
 
 /// Stores values in a row and returns the row as the response.
 fn store(app: &App, row: &Row, values: &Values) -> Reply {
-    let stored = app.change(|m| {
-        let row = m.row_mut(row.team, row.id)?;
-        row.store(values);
-        row.updated = Timestamp::now();
-        Some(row.shown())
-    });
+    let stored = app.change(|m| m.update(row.team, row.id, values));
     stored.map_or_else(not_found, |row| {
-        Reply::json(StatusCode::OK, &Value::Object(row))
+        Reply::json(StatusCode::OK, &Value::Object(row.shown()))
     })
 }
 
+/// Stores a copy of a row, secrets included. It has the name that was sent, or the row's.
+fn duplicate(app: &App, row: &Row, sent: Option<Values>) -> Result<Reply, Reply> {
+    let mut copied = row.columns();
+    copied.remove("id");
+    let name = sent.and_then(|mut sent| sent.remove("name"));
+    if let Some(name) = name.filter(|name| !model::is_falsy(name)) {
+        copied.insert("name".to_owned(), name);
+    }
+    insert(app, row.team, &copied, None)
+}
+
 fn delete(app: &App, row: &Row) -> Reply {
-    app.change(|m| m.rows.retain(|r| r.id != row.id));
-    Reply::json(StatusCode::OK, &json!({ "removed": true }))
+    if app.change(|m| m.delete(row.team, row.id)) {
+        Reply::json(StatusCode::OK, &json!({ "removed": true }))
+    } else {
+        not_found()
+    }
+}
+
+/// Tests what was sent, of which nothing is stored.
+async fn test_new(app: &App, request: &Request, sent: Option<Values>) -> Result<Reply, Reply> {
+    let path = request.path.trim_end_matches('/');
+    let values = if path.to_ascii_lowercase().ends_with("/files") {
+        files::connection(&request.headers, &request.body).await?
+    } else {
+        sent.unwrap_or_default()
+    };
+    tokio::time::sleep(app.settings.test_delay).await;
+    probe::unsaved(&values, &app.settings)
 }
 
 /// Takes out what only the server itself may set.

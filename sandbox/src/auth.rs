@@ -44,7 +44,10 @@ pub(super) fn admit<'a>(
         UserKind::ProjectScoped { teams, projects } => (teams, Some(projects.as_slice())),
         UserKind::Gone => return Err(gone()),
     };
-    let reads = matches!(route.kind, Kind::List | Kind::Get | Kind::Test);
+    let reads = matches!(
+        route.kind,
+        Kind::List | Kind::Get | Kind::Test | Kind::TestNew
+    );
     if !teams.contains(&team) || (projects.is_some() && !reads) {
         return Err(denied());
     }
@@ -91,15 +94,23 @@ impl Access<'_> {
             .is_none_or(|projects| projects.is_empty() || touches(row, projects))
     }
 
+    /// Whether this caller is shown what all columns hold.
+    pub(super) fn shows_all(&self) -> bool {
+        self.projects.is_none()
+    }
+
+    /// Whether this caller is shown what a column holds; if not, it is null.
+    pub(super) fn shows(&self, column: &str) -> bool {
+        self.shows_all() || PERMITTED.contains(&column)
+    }
+
     /// A row as this caller is shown it.
     pub(super) fn shown(&self, row: &Row) -> Value {
         let mut values = row.shown();
-        if self.projects.is_some() {
-            values.iter_mut().for_each(|(column, value)| {
-                if !PERMITTED.contains(&column.as_str()) {
-                    *value = Value::Null;
-                }
-            });
+        for (column, value) in &mut values {
+            if !self.shows(column) {
+                *value = Value::Null;
+            }
         }
         Value::Object(values)
     }

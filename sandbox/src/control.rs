@@ -37,13 +37,14 @@ pub(super) fn call(app: &App, request: &Request) -> Reply {
             done()
         }
         (&Method::POST, "reset") => {
-            app.change(Memory::reset);
+            app.reset();
             done()
         }
         (&Method::GET, what) => match what.strip_prefix("rows/").map(str::parse) {
             Some(Ok(team)) => {
-                let rows = app.read(|m| m.whole_rows(team));
-                Reply::json(StatusCode::OK, &Value::Array(rows))
+                let rows = app.read(|m| m.rows_of(team));
+                let rows = rows.iter().map(|row| Value::Object(row.whole()));
+                Reply::json(StatusCode::OK, &rows.collect())
             }
             Some(Err(_)) => refused("the team is not a number"),
             None => unknown(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Fault, Seen, State,
-    model::{self, Values},
+    model::{self, Row, Values},
     state::{App, Memory},
 };
 
@@ -38,23 +38,44 @@ impl Handle {
     /// A team's rows as stored, secrets included, by ascending id.
     #[must_use]
     pub fn rows(&self, team: i32) -> Vec<Value> {
-        self.app.read(|m| m.whole_rows(team))
+        let rows = self.app.read(|m| m.rows_of(team));
+        rows.iter().map(|row| Value::Object(row.whole())).collect()
     }
 
     /// Stores a row as if it had been created, unchecked, and returns its id.
     ///
     /// Columns that are left out have the server's defaults; what is no column is passed over.
     /// `createdAt` (RFC 3339) may be given, for rows of the past.
-    #[expect(clippy::needless_pass_by_value, reason = "reads better with json!")]
     pub fn insert(&self, team: i32, row: Value) -> i32 {
-        let mut values = model::defaults();
-        values.insert("type".to_owned(), "mongodb".into());
-        values.extend(row.as_object().cloned().unwrap_or_default());
-        let created = moment(&values, "createdAt").unwrap_or_else(Timestamp::now);
-        let inserted = self.app.change(|m| m.insert(None, team, &values, created));
-        match inserted {
+        let row = new_row(team, row);
+        match self.app.change(|m| m.insert(None, row)) {
             Ok(id) | Err(id) => id,
         }
+    }
+
+    /// Stores many rows at once, each as [`insert`](Self::insert) does, and returns their ids.
+    pub fn insert_many(&self, team: i32, rows: impl IntoIterator<Item = Value>) -> Vec<i32> {
+        let rows: Vec<Row> = rows.into_iter().map(|row| new_row(team, row)).collect();
+        let insert = |m: &mut Memory| {
+            let ids = rows.into_iter().map(|row| m.insert(None, row));
+            ids.map(|id| match id {
+                Ok(id) | Err(id) => id,
+            })
+            .collect()
+        };
+        self.app.change(insert)
+    }
+
+    /// Changes columns of a row, unchecked; whether there is such a row. Null clears any column.
+    #[expect(clippy::needless_pass_by_value, reason = "reads better with json!")]
+    pub fn update(&self, team: i32, id: i32, columns: Value) -> bool {
+        let columns = columns.as_object().cloned().unwrap_or_default();
+        self.app.change(|m| m.update(team, id, &columns)).is_some()
+    }
+
+    /// Deletes a row; whether there was one.
+    pub fn delete(&self, team: i32, id: i32) -> bool {
+        self.app.change(|m| m.delete(team, id))
     }
 
     /// The requests received so far, in order; those to `/_sandbox` are not among them.
@@ -80,11 +101,12 @@ impl Handle {
 
     /// Forgets rows, ids, faults and requests.
     pub fn reset(&self) {
-        self.app.change(Memory::reset);
+        self.app.reset();
     }
 
-    /// How often a client has cut off a request whose path names a connection. Each would have
-    /// ended the real Chartbrew's process.
+    /// How often a client has cut off a request whose path names a connection. Each has ended the
+    /// sandbox as it ends the real Chartbrew's process: all connections and all requests under way
+    /// are lost, the rows stay, and it serves again at once.
     #[must_use]
     pub fn cut_off(&self) -> usize {
         self.app.read(|m| m.cut_off)
@@ -109,6 +131,16 @@ impl Handle {
     pub async fn stored(&self, rows: usize) {
         self.wait_for(|s| s.stored >= rows).await;
     }
+}
+
+fn new_row(team: i32, row: Value) -> Row {
+    let mut values = model::defaults();
+    values.insert("type".to_owned(), "mongodb".into());
+    if let Value::Object(columns) = row {
+        values.extend(columns);
+    }
+    let created = moment(&values, "createdAt").unwrap_or_else(Timestamp::now);
+    Row::new(team, &values, created)
 }
 
 fn moment(values: &Values, column: &str) -> Option<Timestamp> {

@@ -5,17 +5,22 @@ mod api;
 mod auth;
 mod body;
 mod control;
+mod cut_off;
 mod fault;
 mod files;
 mod gate;
 mod handle;
+mod list;
 mod model;
 mod orm;
+mod pace;
+mod probe;
 mod reply;
 mod route;
 mod server;
 mod settings;
 mod source;
+mod ssrf;
 mod state;
 mod work;
 
@@ -24,7 +29,7 @@ pub use gate::Gate;
 pub use handle::Handle;
 pub use route::Kind;
 pub use server::Sandbox;
-pub use settings::{Settings, User, UserKind};
+pub use settings::{Database, Settings, User, UserKind};
 pub use state::{Seen, State};
 
 /// The token of the owner of team 1, in the default [`Settings`].

@@ -1,6 +1,8 @@
 //! The connection's table: its columns, how values are set on a row before it is stored, and what
 //! becomes of them in the database.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -80,7 +82,7 @@ pub(super) const COLUMNS: [(&str, Column); 34] = [
 pub(super) const FILE_FIELDS: [&str; 4] = ["sslCa", "sslCert", "sslKey", "sshPrivateKey"];
 
 /// Columns that no response shows; a flag says whether they are set.
-const HIDDEN: [(&str, &str); 3] = [
+pub(super) const HIDDEN: [(&str, &str); 3] = [
     ("sshPassword", "hasSshPassword"),
     ("sshPrivateKey", "hasSshPrivateKey"),
     ("sshPassphrase", "hasSshPassphrase"),
@@ -101,8 +103,10 @@ pub(super) struct Row {
     pub(super) created: Timestamp,
     /// When it was last changed.
     pub(super) updated: Timestamp,
-    /// Every column as read back, null where unset.
+    /// The columns as read back, without those that are null, the ids and the timestamps.
     pub(super) values: Values,
+    /// The row as a list shows it to an owner of its team, once it has been written.
+    pub(super) listed: OnceLock<Box<[u8]>>,
 }
 
 // === setting ===
@@ -195,15 +199,32 @@ pub(super) fn to_the_millisecond(moment: Timestamp) -> Value {
 }
 
 /// A moment as it is read back.
-fn to_the_second(moment: Timestamp) -> Value {
+pub(super) fn to_the_second(moment: Timestamp) -> Value {
     let second = Timestamp::from_second(moment.as_second()).unwrap_or(moment);
     format!("{second:.3}").into()
 }
 
 impl Row {
+    /// What a column holds.
+    pub(super) fn get(&self, column: &str) -> Value {
+        match column {
+            "id" => self.id.into(),
+            "team_id" => self.team.into(),
+            column => self.values.get(column).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Every column, secrets included, but not the timestamps.
+    pub(super) fn columns(&self) -> Values {
+        COLUMNS
+            .into_iter()
+            .map(|(name, _)| (name.to_owned(), self.get(name)))
+            .collect()
+    }
+
     /// Everything that is stored, secrets included.
     pub(super) fn whole(&self) -> Values {
-        let mut values = self.values.clone();
+        let mut values = self.columns();
         values.insert("createdAt".to_owned(), to_the_second(self.created));
         values.insert("updatedAt".to_owned(), to_the_second(self.updated));
         values
@@ -218,31 +239,31 @@ impl Row {
 
     /// Puts these values in as the database reads them back.
     pub(super) fn store(&mut self, values: &Values) {
+        self.listed = OnceLock::new();
         for (name, column) in COLUMNS {
             if name == "id" || name == "team_id" {
                 continue;
             }
-            if let Some(value) = values.get(name) {
-                self.values.insert(name.to_owned(), column.stored(value));
+            match values.get(name).map(|value| column.stored(value)) {
+                None => {}
+                Some(Value::Null) => drop(self.values.remove(name)),
+                Some(value) => drop(self.values.insert(name.to_owned(), value)),
             }
         }
     }
 
-    /// A row with nothing in it yet.
-    pub(super) fn new(id: i32, team: i32, now: Timestamp) -> Self {
-        let mut values: Values = COLUMNS
-            .into_iter()
-            .map(|(name, _)| (name.to_owned(), Value::Null))
-            .collect();
-        values.insert("id".to_owned(), id.into());
-        values.insert("team_id".to_owned(), team.into());
-        Self {
-            id,
+    /// A row with these values, which has no id until it is stored.
+    pub(super) fn new(team: i32, values: &Values, now: Timestamp) -> Self {
+        let mut row = Self {
+            id: 0,
             team,
             created: now,
             updated: now,
-            values,
-        }
+            values: Values::new(),
+            listed: OnceLock::new(),
+        };
+        row.store(values);
+        row
     }
 }
 

@@ -54,8 +54,13 @@ pub(super) fn check(values: &Values, now: Timestamp, statement: Statement) -> Re
     Ok(())
 }
 
-/// The error of an insert with an id that exists.
-pub(super) fn duplicate_id(values: &Values, id: i32, now: Timestamp) -> Value {
+/// The error of a statement that sets an id that exists.
+pub(super) fn duplicate_id(
+    values: &Values,
+    id: i32,
+    now: Timestamp,
+    statement: Statement,
+) -> Value {
     let id = id.to_string();
     let refusal = Refusal {
         code: "ER_DUP_ENTRY",
@@ -63,8 +68,8 @@ pub(super) fn duplicate_id(values: &Values, id: i32, now: Timestamp) -> Value {
         sql_state: "23000",
         message: format!("Duplicate entry '{id}' for key 'PRIMARY'"),
     };
-    let sql = Statement::Insert.sql(values);
-    let parameters = Statement::Insert.parameters(values, now);
+    let sql = statement.sql(values);
+    let parameters = statement.parameters(values, now);
     let parent = parent(&refusal, &sql, &parameters);
     json!({
         "name": "SequelizeUniqueConstraintError",
@@ -161,15 +166,12 @@ fn instance(values: &Values, now: Timestamp) -> Value {
 
 impl Statement {
     fn sql(self, values: &Values) -> String {
-        let set = COLUMNS
-            .into_iter()
-            .map(|(name, _)| name)
-            .filter(|name| *name != "id" && values.contains_key(*name));
+        let set = self.set(values).into_iter().map(|(name, _)| name);
         match self {
             Self::Insert => {
                 let columns: Vec<String> = ["id"]
                     .into_iter()
-                    .chain(set)
+                    .chain(set.filter(|name| *name != "id"))
                     .chain(["createdAt", "updatedAt"])
                     .map(|name| format!("`{name}`"))
                     .collect();
@@ -197,15 +199,31 @@ impl Statement {
         }
     }
 
+    /// The columns that are set, in their order: an update sets the team last.
+    fn set(self, values: &Values) -> Vec<(&'static str, Column)> {
+        let is_set = |(name, _): &(&str, Column)| values.contains_key(*name);
+        let mut set: Vec<_> = COLUMNS.into_iter().filter(is_set).collect();
+        if let Self::Update(_) = self {
+            set.sort_by_key(|(name, _)| *name == "team_id");
+        }
+        set
+    }
+
+    /// What is bound. An update takes the team and the id from its path, as text.
     fn parameters(self, values: &Values, now: Timestamp) -> Vec<Value> {
-        let mut parameters: Vec<Value> = COLUMNS
+        let text = matches!(self, Self::Update(_));
+        let mut parameters: Vec<Value> = self
+            .set(values)
             .into_iter()
-            .filter_map(|(name, column)| Some(bound(column, values.get(name)?)))
+            .filter_map(|(name, column)| match values.get(name)? {
+                team if text && name == "team_id" => Some(plain(team).into()),
+                value => Some(bound(column, value)),
+            })
             .collect();
         let moment = Value::from(now.strftime("%Y-%m-%d %H:%M:%S").to_string());
         match self {
             Self::Insert => parameters.extend([moment.clone(), moment]),
-            Self::Update(id) => parameters.extend([moment, id.into()]),
+            Self::Update(id) => parameters.extend([moment, id.to_string().into()]),
         }
         parameters
     }
@@ -298,7 +316,7 @@ mod tests {
             "UPDATE `Connection` SET `name`=?,`ssl`=?,`updatedAt`=? WHERE `id` = ?"
         );
         let last = error["parameters"].as_array().unwrap().last().unwrap();
-        assert_eq!(last, 7);
+        assert_eq!(last, "7");
     }
 
     #[test]

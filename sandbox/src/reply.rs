@@ -25,11 +25,16 @@ pub(super) struct Reply {
 impl Reply {
     /// A response with a JSON body.
     pub(super) fn json(status: StatusCode, body: &Value) -> Self {
-        Self::new(status, JSON, body.to_string())
+        Self::written_json(status, body.to_string())
+    }
+
+    /// The same, of a body that is written already.
+    pub(super) fn written_json(status: StatusCode, body: impl Into<Bytes>) -> Self {
+        Self::new(status, JSON, body)
     }
 
     /// A response with a bare string as its body.
-    pub(super) fn text(status: StatusCode, body: &'static str) -> Self {
+    pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Self {
         Self::new(status, HTML, body)
     }
 

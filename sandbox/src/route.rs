@@ -22,8 +22,14 @@ pub enum Kind {
     Delete,
     /// `GET /team/{team}/connections/{id}/test`
     Test,
+    /// `POST /team/{team}/connections/{type}/test` and `…/test/files`: settings that are not stored
+    TestNew,
     /// `POST /team/{team}/connections/{id}/files`
     Files,
+    /// `POST /team/{team}/connections/{id}/duplicate`
+    Duplicate,
+    /// `POST /team/{team}/connections/{id}/update-schema`
+    UpdateSchema,
 }
 
 /// A call with what its path says, as it was written there.
@@ -33,7 +39,7 @@ pub(super) struct Route<'a> {
     pub(super) kind: Kind,
     /// The team's id as written; empty if there is none.
     pub(super) team: &'a str,
-    /// The connection's id as written; empty if there is none.
+    /// The connection's id as written, or the type of one to test; empty if there is none.
     pub(super) id: &'a str,
 }
 
@@ -41,6 +47,20 @@ impl Kind {
     /// Whether a fault for `self` meets a request of that kind.
     pub(super) fn meets(self, kind: Self) -> bool {
         self == Self::Any || self == kind
+    }
+
+    /// Whether the path names a connection. Chartbrew ends when such a request is cut off.
+    pub(super) fn names_a_connection(self) -> bool {
+        match self {
+            Self::Get
+            | Self::Update
+            | Self::Delete
+            | Self::Test
+            | Self::Files
+            | Self::Duplicate
+            | Self::UpdateSchema => true,
+            Self::Any | Self::Create | Self::List | Self::TestNew => false,
+        }
     }
 }
 
@@ -55,10 +75,9 @@ impl<'a> Route<'a> {
             .skip(1)
             .collect();
         let (team, id, last) = match parts[..] {
-            [a, team, c] if fixed(a, c) => (team, "", ""),
-            [a, team, c, id] if fixed(a, c) => (team, id, ""),
-            [a, team, c, id, last] if fixed(a, c) => (team, id, last),
-            _ => ("", "", ""),
+            [a, team, c] if fixed(a, c) => (team, "", String::new()),
+            [a, team, c, id, ref last @ ..] if fixed(a, c) => (team, id, last.join("/")),
+            _ => ("", "", String::new()),
         };
         let last = last.to_ascii_lowercase();
         let kind = match (method, team, id, last.as_str()) {
@@ -69,7 +88,10 @@ impl<'a> Route<'a> {
             (&Method::PUT, _, id, "") if !id.is_empty() => Kind::Update,
             (&Method::DELETE, _, id, "") if !id.is_empty() => Kind::Delete,
             (&Method::GET | &Method::HEAD, _, _, "test") => Kind::Test,
+            (&Method::POST, _, _, "test" | "test/files") => Kind::TestNew,
             (&Method::POST, _, _, "files") => Kind::Files,
+            (&Method::POST, _, _, "duplicate") => Kind::Duplicate,
+            (&Method::POST, _, _, "update-schema") => Kind::UpdateSchema,
             _ => Kind::Any,
         };
         Self { kind, team, id }
@@ -109,7 +131,20 @@ mod tests {
             ("DELETE", "/team/1/connections/2", Kind::Delete),
             ("DELETE", "/team/1/connections", Kind::Any),
             ("GET", "/team/1/connections/2/test", Kind::Test),
+            ("POST", "/team/1/connections/mysql/test", Kind::TestNew),
+            (
+                "POST",
+                "/team/1/connections/mysql/test/files",
+                Kind::TestNew,
+            ),
+            ("GET", "/team/1/connections/2/test/files", Kind::Any),
             ("POST", "/team/1/connections/2/files", Kind::Files),
+            ("POST", "/team/1/connections/2/duplicate", Kind::Duplicate),
+            (
+                "POST",
+                "/team/1/connections/2/update-schema",
+                Kind::UpdateSchema,
+            ),
             ("POST", "/team/1/connections/2", Kind::Any),
             ("PATCH", "/team/1/connections/2", Kind::Any),
             ("POST", "/team//connections", Kind::Any),

@@ -1,19 +1,14 @@
 //! The socket: accepts connections, reads requests, sends responses or breaks off.
 //!
 //! A request's work runs in a task of its own, so that it goes on when its caller hangs up, as the
-//! real server's does.
+//! real server's does. What a cut-off request ends, it ends for all: see [`CutOff`].
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::stream;
 use http::{HeaderName, HeaderValue, Response, header};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use hyper::{
-    body::{Frame, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -27,6 +22,8 @@ use super::{
     Fault, Handle, Kind, Seen, Settings, What,
     api::Request,
     control,
+    cut_off::CutOff,
+    pace::{Body, Dropped, paced},
     reply::Reply,
     route::Route,
     state::{App, Busy, SeenAt},
@@ -43,22 +40,15 @@ pub struct Sandbox {
     app: Arc<App>,
 }
 
-/// What every connection needs of the sandbox.
+/// What every connection needs of the sandbox, from one start to the next.
 #[derive(Clone)]
 struct ServerContext {
     app: Arc<App>,
     /// The requests that are being worked on.
     works: TaskTracker,
-    /// Ends them all.
+    /// Ends them all, and all connections.
     stop: CancellationToken,
 }
-
-/// The connection is to be closed without a response.
-#[derive(Debug, thiserror::Error)]
-#[error("closed on purpose")]
-struct Dropped;
-
-type Body = UnsyncBoxBody<Bytes, Dropped>;
 
 impl Sandbox {
     /// Binds the address of the settings. Connections are accepted from now on, and served as soon
@@ -91,37 +81,33 @@ impl Sandbox {
         Handle::new(Arc::clone(&self.app))
     }
 
-    /// Serves until `shutdown` resolves, then breaks off whatever is under way.
+    /// Serves until `shutdown` resolves, then breaks off whatever is under way. Where a request that
+    /// was cut off ends the real server's process, everything under way is broken off too, and it
+    /// serves on, as a process does that is started again.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, app } = self;
         info!(sandbox.addr = %app.addr, "the sandbox serves");
-        let context = ServerContext {
-            app,
-            works: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        };
-        let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
         loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        let (context, busy) = (context.clone(), Busy::begin(&context.app));
-                        connections.spawn(context.connection(stream, busy));
-                    }
-                    Err(error) => {
-                        warn!(%error, "no connection could be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(_) = connections.join_next() => {}
+            let context = ServerContext {
+                app: Arc::clone(&app),
+                works: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            };
+            let mut connections = JoinSet::new();
+            let is_over = tokio::select! {
+                () = &mut shutdown => true,
+                () = context.stop.cancelled() => false,
+                never = context.accept(&listener, &mut connections) => match never {},
+            };
+            context.stop.cancel();
+            connections.shutdown().await;
+            context.works.close();
+            context.works.wait().await;
+            if is_over {
+                break;
             }
         }
-        connections.shutdown().await;
-        context.stop.cancel();
-        context.works.close();
-        context.works.wait().await;
         info!("the sandbox has stopped");
     }
 }
@@ -133,11 +119,26 @@ const HELMET: [(&str, &str); 3] = [
     ("x-permitted-cross-domain-policies", "none"),
 ];
 
-/// A request whose path names a connection, until its response is complete. Dropped before, its
-/// client has cut it off.
-struct CutOff(Option<Arc<App>>);
-
 impl ServerContext {
+    /// Accepts connections and serves each in a task of its own.
+    async fn accept(&self, listener: &TcpListener, connections: &mut JoinSet<()>) -> Infallible {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let (context, busy) = (self.clone(), Busy::begin(&self.app));
+                        connections.spawn(context.connection(stream, busy));
+                    }
+                    Err(error) => {
+                        warn!(%error, "no connection could be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
     /// Serves one connection until either side closes it.
     async fn connection(self, stream: TcpStream, _busy: Busy) {
         if let Err(error) = stream.set_nodelay(true) {
@@ -168,13 +169,14 @@ impl ServerContext {
         };
         if request.path.starts_with(control::PREFIX) {
             request.body = read(body).await?;
-            return Ok(self.send(control::call(&self.app, &request), Pace::Whole, closes));
+            let reply = control::call(&self.app, &request);
+            return Ok(self.send(reply, Pace::Whole, closes, CutOff::unwatched()));
         }
 
         let kind: Kind = Route::read(&request.method, &request.path).kind;
         let fault = self.app.change(|m| m.take_fault(kind)).unwrap_or_default();
         let unread = fault.what == What::DropBeforeReading;
-        let cut_off = CutOff::watch(&self.app, kind);
+        let mut cut_off = CutOff::watch(&self.app, &self.stop, kind);
         if !unread {
             request.body = read(body).await?;
         }
@@ -195,14 +197,16 @@ impl ServerContext {
             return Err(Dropped);
         }
 
-        let ending = self.hand_over(request, fault, seen_at).await;
-        if matches!(ending, Ok(Ending::Silence)) {
-            return std::future::pending().await;
-        }
-        cut_off.disarm();
-        match ending {
-            Ok(Ending::Reply(reply, pace)) => Ok(self.send(reply, pace, closes)),
-            Ok(Ending::Silence | Ending::Drop) | Err(_) => Err(Dropped),
+        let method = request.method.clone();
+        match self.hand_over(request, fault, seen_at).await {
+            Ok(Ending::Reply(reply, pace)) => {
+                Ok(self.send(reply, pace, closes, cut_off.without_body(&method)))
+            }
+            Ok(Ending::Silence) => std::future::pending().await,
+            Ok(Ending::Drop) | Err(_) => {
+                cut_off.disarm();
+                Err(Dropped)
+            }
         }
     }
 
@@ -236,9 +240,9 @@ impl ServerContext {
         told
     }
 
-    fn send(&self, reply: Reply, pace: Pace, closes: bool) -> Response<Body> {
+    fn send(&self, reply: Reply, pace: Pace, closes: bool, cut_off: CutOff) -> Response<Body> {
         let length = reply.body.len();
-        let mut response = Response::new(paced(reply.body, pace));
+        let mut response = Response::new(paced(reply.body, pace, cut_off));
         *response.status_mut() = reply.status;
         let headers = response.headers_mut();
         headers.extend(reply.headers);
@@ -273,31 +277,6 @@ fn is_its_own(status: http::StatusCode, headers: &http::HeaderMap) -> bool {
     !of_a_proxy && !headers.contains_key(header::SERVER) && !headers.contains_key(header::VIA)
 }
 
-// === impl CutOff ===
-
-impl CutOff {
-    fn watch(app: &Arc<App>, kind: Kind) -> Self {
-        let is_dangerous = matches!(
-            kind,
-            Kind::Get | Kind::Update | Kind::Delete | Kind::Test | Kind::Files
-        );
-        Self(is_dangerous.then(|| Arc::clone(app)))
-    }
-
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CutOff {
-    fn drop(&mut self) {
-        if let Some(app) = self.0.take() {
-            warn!("a request was cut off: the real Chartbrew's process would have ended");
-            app.change(|m| m.cut_off += 1);
-        }
-    }
-}
-
 /// Reads a body to its end.
 async fn read(body: Incoming) -> Result<Bytes, Dropped> {
     let body = body.collect().await.map_err(|_| Dropped)?;
@@ -308,39 +287,4 @@ fn asks_to_close(headers: &http::HeaderMap) -> bool {
     headers
         .get(header::CONNECTION)
         .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"close"))
-}
-
-/// A body that is sent in this way.
-fn paced(body: Bytes, pace: Pace) -> Body {
-    match pace {
-        Pace::Whole => Full::new(body)
-            .map_err(|never| match never {})
-            .boxed_unsync(),
-        Pace::CutAt(bytes) => {
-            let part = body.slice(..bytes.min(body.len()));
-            let stages = [Some(part), None];
-            let stream = stream::unfold(stages.into_iter(), |mut stages| async move {
-                match stages.next()? {
-                    Some(part) => Some((Ok(Frame::data(part)), stages)),
-                    None => {
-                        // Lets hyper send what it has before the error makes it give up.
-                        tokio::task::yield_now().await;
-                        Some((Err(Dropped), stages))
-                    }
-                }
-            });
-            StreamBody::new(stream).boxed_unsync()
-        }
-        Pace::Drip(delay) => {
-            let stream = stream::unfold(body, move |mut left| async move {
-                if left.is_empty() {
-                    return None;
-                }
-                tokio::time::sleep(delay).await;
-                let byte = left.split_to(1);
-                Some((Ok(Frame::data(byte)), left))
-            });
-            StreamBody::new(stream).boxed_unsync()
-        }
-    }
 }

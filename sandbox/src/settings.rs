@@ -25,11 +25,24 @@ pub struct Settings {
     /// Types or subTypes that the server has switched off; default none. Creating or testing one
     /// gets 400 `SOURCE_DISABLED`, creating only where the server prepares the type itself.
     pub disabled_sources: Vec<String>,
-    /// Database hosts that can be reached, with their schema; default none. A create of an SQL or
+    /// Databases that can be reached, by `host` or `host:port`; default none. A create of an SQL or
     /// ClickHouse type with such a host stores and returns the schema, and its test succeeds.
-    pub databases: BTreeMap<String, Value>,
-    /// How long `GET …/test` takes; default 0 s. The real server needs 30 s for an unknown host.
+    pub databases: BTreeMap<String, Database>,
+    /// How long a test takes, of a saved connection or a new one; default 0 s. The real server needs
+    /// 30 s for an unknown host.
     pub test_delay: Duration,
+    /// The id of the first new row, also after a reset; default 1.
+    pub first_id: i32,
+}
+
+/// A database that the sandbox can reach.
+#[derive(Clone)]
+pub struct Database {
+    /// Its schema, in whatever form it is to be returned.
+    pub schema: Value,
+    /// The only password that it takes; `None` if it takes any. With a wrong one a test fails, and a
+    /// create stores no schema.
+    pub password: Option<String>,
 }
 
 /// Someone who may call, known by a token.
@@ -72,7 +85,32 @@ impl Default for Settings {
             disabled_sources: Vec::new(),
             databases: BTreeMap::new(),
             test_delay: Duration::ZERO,
+            first_id: 1,
         }
+    }
+}
+
+// === impl Database ===
+
+impl From<Value> for Database {
+    /// A database with this schema that takes any password.
+    fn from(schema: Value) -> Self {
+        Self {
+            schema,
+            password: None,
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            schema,
+            password: _,
+        } = self;
+        f.debug_struct("Database")
+            .field("schema", schema)
+            .finish_non_exhaustive()
     }
 }
 

@@ -36,7 +36,8 @@ const SOURCES: [(&str, &str, &str, bool); 17] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     id: &'static str,
-    kind: &'static str,
+    /// Its type.
+    pub(super) kind: &'static str,
     name: &'static str,
     /// Whether the server does something of its own when a connection is created.
     pub(super) prepares: bool,
@@ -56,6 +57,13 @@ impl Source {
             name,
             prepares,
         })
+    }
+
+    /// The source that the type alone names.
+    pub(super) fn of_type(values: &Values) -> Option<Self> {
+        let kind = values.get("type")?.as_str()?;
+        let is_type = SOURCES.into_iter().any(|(_, k, _, _)| k == kind);
+        is_type.then(|| Self::of(values)).flatten()
     }
 
     /// The response to a request for a source that is switched off.
@@ -78,7 +86,7 @@ impl Source {
         match self.kind {
             "jira" | "stripeOfficial" => Err(Reply::json(StatusCode::BAD_REQUEST, &json!({}))),
             "mysql" | "postgres" | "clickhouse" => {
-                if let Some(schema) = reachable(values, settings) {
+                if let Reached::Schema(schema) = reach(values, settings) {
                     values.insert("schema".to_owned(), schema.clone());
                 }
                 Ok(())
@@ -88,71 +96,30 @@ impl Source {
     }
 }
 
-/// What testing a stored connection gives.
-pub(super) fn test(values: &Values, settings: &Settings) -> Reply {
-    let source = Source::of(values);
-    if let Some(Err(refused)) = source.map(|s| s.refuse_if_disabled(settings)) {
-        return refused;
-    }
-    let kind = source.map(|s| s.kind);
-    if let Some(schema) = reachable(values, settings) {
-        let body = match kind {
-            Some("mysql" | "postgres") => json!({ "success": true, "schema": schema }),
-            Some("clickhouse") => schema.clone(),
-            _ => json!({ "success": true }),
-        };
-        return Reply::json(StatusCode::OK, &body);
-    }
-    let body = match (kind, values.get("host").and_then(Value::as_str)) {
-        (Some("mongodb"), Some(host)) => unknown_host(host, port(values, "27017")),
-        (Some("mysql"), _) => refused(port(values, "3306")),
-        (Some("postgres"), _) => refused(port(values, "5432")),
-        _ => json!({}),
+/// What comes of connecting to a database.
+pub(super) enum Reached<'a> {
+    /// It can be reached: its schema.
+    Schema(&'a Value),
+    /// It does not take the password.
+    Denied,
+    /// Nothing listens there.
+    Refused,
+}
+
+/// Connects to the database of a connection with these values.
+pub(super) fn reach<'a>(values: &Values, settings: &'a Settings) -> Reached<'a> {
+    let text = |name| values.get(name).and_then(Value::as_str);
+    let host = text("host").unwrap_or_default();
+    let databases = &settings.databases;
+    let database = match text("port") {
+        Some(port) => databases.get(&format!("{host}:{port}")),
+        None => None,
     };
-    Reply::json(StatusCode::BAD_REQUEST, &body)
-}
-
-fn reachable<'a>(values: &Values, settings: &'a Settings) -> Option<&'a Value> {
-    settings.databases.get(values.get("host")?.as_str()?)
-}
-
-fn port<'a>(values: &'a Values, default: &'a str) -> &'a str {
-    values
-        .get("port")
-        .and_then(Value::as_str)
-        .unwrap_or(default)
-}
-
-/// The ORM's error for a database that refuses the connection.
-fn refused(port: &str) -> Value {
-    let parent = json!({
-        "errno": -111, "code": "ECONNREFUSED", "syscall": "connect",
-        "address": "127.0.0.1", "port": port.parse::<u16>().unwrap_or_default(), "fatal": true,
-    });
-    json!({ "name": "SequelizeConnectionRefusedError", "parent": parent, "original": parent })
-}
-
-/// The MongoDB driver's error for a host without an address.
-fn unknown_host(host: &str, port: &str) -> Value {
-    let server = format!("{host}:{port}");
-    let topology = json!({
-        "type": "Unknown",
-        "servers": { server.clone(): {
-            "address": server, "type": "Unknown", "hosts": [], "passives": [], "arbiters": [],
-            "tags": {}, "minWireVersion": 0, "maxWireVersion": 0, "roundTripTime": -1,
-            "minRoundTripTime": 0, "lastUpdateTime": 0, "lastWriteDate": 0,
-            "error": { "errorLabelSet": {}, "beforeHandshake": false },
-            "topologyVersion": null, "setName": null, "setVersion": null, "electionId": null,
-            "logicalSessionTimeoutMinutes": null, "maxMessageSizeBytes": null,
-            "maxWriteBatchSize": null, "maxBsonObjectSize": null, "primary": null, "me": null,
-            "$clusterTime": null, "iscryptd": false,
-        } },
-        "stale": false, "compatible": true, "heartbeatFrequencyMS": 10_000,
-        "localThresholdMS": 15, "setName": null, "maxElectionId": null, "maxSetVersion": null,
-        "commonWireVersion": 0, "logicalSessionTimeoutMinutes": null,
-    });
-    json!({
-        "message": format!("getaddrinfo ENOTFOUND {host}"),
-        "errorLabelSet": {}, "reason": topology, "cause": topology,
-    })
+    match database.or_else(|| databases.get(host)) {
+        None => Reached::Refused,
+        Some(database) => match &database.password {
+            Some(password) if text("password") != Some(password) => Reached::Denied,
+            _ => Reached::Schema(&database.schema),
+        },
+    }
 }

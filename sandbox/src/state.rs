@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
@@ -46,6 +46,8 @@ pub struct State {
     pub stored: usize,
     /// How many faults still wait.
     pub faults: usize,
+    /// How many requests whose path names a connection were cut off by their clients.
+    pub cut_off: usize,
     /// How many connections are open and how many requests are being worked on, also those that
     /// were answered before. With 0 nothing is stored until somebody connects.
     pub busy: usize,
@@ -66,10 +68,10 @@ pub(super) struct App {
 /// What a sandbox remembers.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// The rows of all teams, by ascending id.
-    pub(super) rows: Vec<Row>,
-    /// The highest id ever given.
-    last_id: i32,
+    /// The rows of all teams, by ascending id. Shared, so that a list is made without the lock.
+    pub(super) rows: Vec<Arc<Row>>,
+    /// The id that the next new row gets.
+    next_id: i32,
     /// The requests received, in order.
     pub(super) seen: Vec<Seen>,
     /// How often `seen` was cleared: a response to a request of before is not written down.
@@ -97,9 +99,12 @@ pub(super) struct SeenAt {
 impl App {
     pub(super) fn new(settings: Settings, addr: SocketAddr) -> Self {
         Self {
-            settings,
             addr,
-            memory: Mutex::default(),
+            memory: Mutex::new(Memory {
+                next_id: settings.first_id,
+                ..Memory::default()
+            }),
+            settings,
             changed: watch::Sender::new(()),
         }
     }
@@ -114,6 +119,16 @@ impl App {
         let changed = change(&mut self.lock());
         self.changed.send_replace(());
         changed
+    }
+
+    /// Forgets rows, ids, faults and requests.
+    pub(super) fn reset(&self) {
+        self.change(|m| {
+            m.clear_seen();
+            m.rows.clear();
+            m.faults.clear();
+            m.next_id = self.settings.first_id;
+        });
     }
 
     /// Resolves as soon as the condition holds.
@@ -164,6 +179,7 @@ impl Memory {
             answered: self.seen.iter().filter(|s| s.status.is_some()).count(),
             stored: self.rows.len(),
             faults: self.faults.len(),
+            cut_off: self.cut_off,
             busy: self.busy,
         }
     }
@@ -203,53 +219,68 @@ impl Memory {
         self.clearings += 1;
     }
 
-    /// Forgets everything.
-    pub(super) fn reset(&mut self) {
-        self.clear_seen();
-        self.rows.clear();
-        self.faults.clear();
-        self.last_id = 0;
-    }
-
     /// Stores a new row under this id, or the next one.
     ///
     /// # Errors
     /// The id, if there is such a row already.
-    pub(super) fn insert(
-        &mut self,
-        id: Option<i32>,
-        team: i32,
-        values: &Values,
-        now: Timestamp,
-    ) -> Result<i32, i32> {
-        let id = id.unwrap_or(self.last_id.saturating_add(1));
-        let Err(at) = self.rows.binary_search_by_key(&id, |row| row.id) else {
-            return Err(id);
-        };
-        let mut row = Row::new(id, team, now);
-        row.store(values);
-        self.rows.insert(at, row);
-        self.last_id = self.last_id.max(id);
+    pub(super) fn insert(&mut self, id: Option<i32>, row: Row) -> Result<i32, i32> {
+        let id = id.unwrap_or(self.next_id);
+        self.put(id, row)?;
+        self.next_id = self.next_id.max(id.saturating_add(1));
         Ok(id)
     }
 
+    fn put(&mut self, id: i32, mut row: Row) -> Result<(), i32> {
+        let at = self.rows.binary_search_by_key(&id, |row| row.id);
+        let Err(at) = at else { return Err(id) };
+        row.id = id;
+        row.listed = OnceLock::new();
+        self.rows.insert(at, Arc::new(row));
+        Ok(())
+    }
+
+    fn position(&self, team: i32, id: i32) -> Option<usize> {
+        let at = self.rows.binary_search_by_key(&id, |row| row.id).ok()?;
+        (self.rows.get(at)?.team == team).then_some(at)
+    }
+
     /// A team's row.
-    pub(super) fn row(&self, team: i32, id: i32) -> Option<&Row> {
-        self.rows.iter().find(|r| r.team == team && r.id == id)
+    pub(super) fn row(&self, team: i32, id: i32) -> Option<Arc<Row>> {
+        self.rows.get(self.position(team, id)?).cloned()
     }
 
-    /// A team's row, to change.
-    pub(super) fn row_mut(&mut self, team: i32, id: i32) -> Option<&mut Row> {
-        self.rows.iter_mut().find(|r| r.team == team && r.id == id)
+    /// Stores values in a team's row and returns it as it is now.
+    pub(super) fn update(&mut self, team: i32, id: i32, values: &Values) -> Option<Arc<Row>> {
+        let at = self.position(team, id)?;
+        let shared = self.rows.get_mut(at)?;
+        let row = Arc::make_mut(shared);
+        row.store(values);
+        row.updated = Timestamp::now();
+        Some(Arc::clone(shared))
     }
 
-    /// A team's rows as stored, by ascending id.
-    pub(super) fn whole_rows(&self, team: i32) -> Vec<Value> {
-        self.rows
-            .iter()
-            .filter(|r| r.team == team)
-            .map(|r| Value::Object(r.whole()))
-            .collect()
+    /// Deletes a team's row; whether there was one.
+    pub(super) fn delete(&mut self, team: i32, id: i32) -> bool {
+        let at = self.position(team, id);
+        at.map(|at| self.rows.remove(at)).is_some()
+    }
+
+    /// Gives a team's row another id. As in the database, the next new id stays what it was.
+    ///
+    /// # Errors
+    /// The id, if it is another row's.
+    pub(super) fn relocate(&mut self, team: i32, from: i32, to: i32) -> Result<(), i32> {
+        if let Some(row) = self.row(team, from) {
+            self.put(to, Row::clone(&row))?;
+            self.delete(team, from);
+        }
+        Ok(())
+    }
+
+    /// A team's rows, by ascending id.
+    pub(super) fn rows_of(&self, team: i32) -> Vec<Arc<Row>> {
+        let of_team = self.rows.iter().filter(|r| r.team == team);
+        of_team.cloned().collect()
     }
 }
 

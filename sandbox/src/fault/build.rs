@@ -59,6 +59,12 @@ impl Fault {
         Self::on(Kind::Test)
     }
 
+    /// A fault for `POST …/connections/{type}/test` and `…/test/files`.
+    #[must_use]
+    pub fn test_new() -> Self {
+        Self::on(Kind::TestNew)
+    }
+
     /// A fault for `POST …/connections/{id}/files`.
     #[must_use]
     pub fn files() -> Self {

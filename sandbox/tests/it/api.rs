@@ -111,7 +111,7 @@ async fn a_source_that_is_switched_off_is_neither_created_nor_tested() {
 async fn a_database_that_can_be_reached_gives_its_schema() {
     let schema = json!({"tables": ["users"]});
     let settings = Settings {
-        databases: BTreeMap::from([("db".into(), schema.clone())]),
+        databases: BTreeMap::from([("db".into(), schema.clone().into())]),
         ..Settings::default()
     };
     let sandbox = Running::start(settings).await;
@@ -140,7 +140,7 @@ async fn an_update_changes_what_was_sent_and_nothing_else() {
     let path = format!("{PATH}/{id}");
     let put = |body: &Value| Request::new("PUT", &path).body("application/json", body.to_string());
     let sent = json!({
-        "name": "m", "host": "", "sshPassword": "", "sslCa": "/etc/passwd", "team_id": 9, "id": 9,
+        "name": "m", "host": "", "sshPassword": "", "sslCa": "/etc/passwd", "team_id": 9, "id": id,
         "allowPrivateHost": true, "nonsense": 1,
     });
     let (status, response) = sandbox.json(put(&sent)).await;

@@ -9,9 +9,12 @@
 
 mod api;
 mod control;
+mod cut_off;
 mod faults;
 mod raw;
 mod replay;
+mod rows;
+mod testing;
 mod transport;
 
 use chartbrew_sandbox::{Handle, Sandbox, Settings};

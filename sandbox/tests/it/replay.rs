@@ -1,11 +1,16 @@
 //! Replays every recorded request in order, and compares the responses with the recorded ones.
 
-use chartbrew_sandbox::{Settings, TOKEN};
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use super::{Running, raw::Request};
+use chartbrew_sandbox::{Database, Settings, TOKEN};
+use serde_json::{Value, json};
 
-/// Cases that are not replayed, each with its reason.
+use super::{
+    Running,
+    raw::{Reply, Request},
+};
+
+/// Cases of the first recording that are not replayed, each with its reason.
 const LEFT_OUT: [(&str, &str); 1] = [(
     "files_too_big",
     "was never answered in 60 s; transport.rs has a shorter test of it",
@@ -18,38 +23,47 @@ async fn the_sandbox_answers_as_the_real_server_was_recorded() {
         let exists = recorded.iter().any(|case| case["name"] == name);
         assert!(exists, "{name} is left out, but is no recorded case");
     }
-    let sandbox = Running::start(Settings::default()).await;
+    let is_left_out = |case: &Value| LEFT_OUT.iter().any(|(name, _)| case["name"] == *name);
+    let replayed: Vec<Value> = recorded.into_iter().filter(|c| !is_left_out(c)).collect();
+    replay(&replayed, Settings::default()).await;
+}
+
+/// The rest of the resource. Its recording began with row 4714, beside a database on port 3306,
+/// whose schema the sandbox is given as it was recorded.
+#[tokio::test]
+async fn the_sandbox_treats_a_stored_connection_as_the_real_server_was_recorded() {
+    let recorded = include_str!("recorded-resource.json");
+    let recorded: Vec<Value> = serde_json::from_str(recorded).unwrap();
+    let tested = recorded
+        .iter()
+        .find(|c| c["name"] == "test_unsaved_mysql_ok");
+    let database = Database {
+        schema: tested.unwrap()["response"]["json"]["schema"].clone(),
+        password: Some("cb".into()),
+    };
+    let settings = Settings {
+        first_id: 4714,
+        databases: BTreeMap::from([("127.0.0.1:3306".into(), database)]),
+        ..Settings::default()
+    };
+    replay(&recorded, settings).await;
+}
+
+/// Sends every recorded request in order, and compares.
+async fn replay(recorded: &[Value], settings: Settings) {
+    let sandbox = Running::start(settings).await;
     let mut differences = Vec::new();
-    let mut replayed = 0;
-    for case in &recorded {
+    for case in recorded {
         let name = case["name"].as_str().unwrap();
-        if LEFT_OUT.iter().any(|(left_out, _)| *left_out == name) {
-            continue;
-        }
         let response = sandbox.send(request(name, &case["request"])).await.unwrap();
-        let got = serde_json::json!({
-            "status": response.status,
-            "content_type": response.header("content-type"),
-            "headers": {
-                "connection": response.header("connection"),
-                "keep-alive": response.header("keep-alive"),
-            },
-            "json": response.json(),
-            "text": response.json().is_null().then(|| String::from_utf8_lossy(&response.body)),
-        });
         let mut compare = Comparison {
             case: name,
             differences: &mut differences,
         };
-        if name == "list" {
-            compare.lists(&case["response"]["json"], &got["json"]);
-        } else {
-            compare.values("", &case["response"], &got);
-        }
-        replayed += 1;
+        compare.responses(&case["response"], &response);
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
-    assert_eq!(replayed + LEFT_OUT.len(), recorded.len());
+    assert_eq!(sandbox.handle.cut_off(), 0);
 }
 
 /// The request as it was sent, with what the recording cut made whole again.
@@ -69,29 +83,29 @@ fn request(name: &str, recorded: &Value) -> Request {
         _ if path.ends_with("/files") => "multipart/form-data; boundary=XX",
         _ => "application/json",
     };
+    match body(name, &recorded["body"]) {
+        None => request,
+        Some(body) => request.body(content_type, body),
+    }
+}
+
+fn body(name: &str, recorded: &Value) -> Option<String> {
     let long = |field: &str, n: usize| {
         let y = "y".repeat(n);
         format!(r#"{{"name": "big", "type": "mongodb", "{field}": {{"x": "{y}"}}}}"#)
     };
-    let body = match (name, &recorded["body"]) {
+    let body = match (name, recorded) {
         ("body_150k", _) => long("schema", 150_000),
         ("body_99k", _) => long("schema", 99_000),
         ("options_100k_text", _) => long("options", 100_000),
         ("files_ok", _) => multipart(&["sslCa", "sslCert", "sslKey"]),
-        (_, Value::Null) => return request,
-        (_, Value::String(text)) => {
-            assert!(!text.contains('…'), "{name}: a cut body was sent");
-            text.clone()
-        }
-        (_, body) => {
-            assert!(
-                !body.to_string().contains('…'),
-                "{name}: a cut body was sent"
-            );
-            body.to_string()
-        }
+        ("update_long_name", _) => format!(r#"{{"name": "{}"}}"#, "n".repeat(300)),
+        (_, Value::Null) => return None,
+        (_, Value::String(text)) => text.clone(),
+        (_, body) => body.to_string(),
     };
-    request.body(content_type, body)
+    assert!(!body.contains('…'), "{name}: a cut body was sent");
+    Some(body)
 }
 
 /// An upload of small files, with the boundary `XX`.
@@ -114,6 +128,33 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
+    /// The second recording has no headers but the type, and either JSON or text.
+    fn responses(&mut self, recorded: &Value, response: &Reply) {
+        let mut got = json!({
+            "status": response.status,
+            "content_type": response.header("content-type"),
+            "json": response.json(),
+        });
+        let mut recorded = recorded.clone();
+        recorded.as_object_mut().unwrap().remove("seconds");
+        if recorded.get("headers").is_some() {
+            got["headers"] = json!({
+                "connection": response.header("connection"),
+                "keep-alive": response.header("keep-alive"),
+            });
+        }
+        let text = String::from_utf8_lossy(&response.body);
+        got["text"] = response.json().is_null().then_some(text).into();
+        for either in ["json", "text"] {
+            recorded[either] = recorded[either].take();
+        }
+        if self.case == "list" {
+            self.lists(&recorded["json"], &got["json"]);
+        } else {
+            self.values("", &recorded, &got);
+        }
+    }
+
     /// A list shows the recorded rows, newest second first. Which rows fall into one second is
     /// chance, so rows are found by id.
     fn lists(&mut self, recorded: &Value, got: &Value) {
@@ -129,6 +170,9 @@ impl Comparison<'_> {
             .collect();
         assert!(order.is_sorted(), "the newest come first");
         for row in recorded.as_array().unwrap() {
+            if row == "…" {
+                continue;
+            }
             let same = got.iter().find(|r| r["id"] == row["id"]).unwrap();
             self.values(&format!("row {}", row["id"]), row, same);
         }
@@ -175,13 +219,17 @@ fn same_text(at: &str, recorded: &str, got: &str) -> bool {
         let whole_second = recorded.ends_with(".000Z");
         return recorded.len() == got.len() && (!whole_second || got.ends_with(".000Z"));
     }
+    if at.contains("parameters[") && recorded.starts_with("2026-") {
+        return recorded.len() == got.len();
+    }
     if let Some((directory, _)) = recorded.split_once('/')
         && directory == ".connectionFiles"
     {
         return got.starts_with(".connectionFiles/") && got.len() == recorded.len();
     }
     match recorded.split_once('…') {
-        None => recorded == got,
+        _ if recorded == got => true,
+        None => false,
         Some((start, "")) => got.starts_with(start),
         Some((start, rest)) => {
             let chars: String = rest.chars().filter(char::is_ascii_digit).collect();
