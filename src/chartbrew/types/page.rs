@@ -250,3 +250,6 @@ impl Elements {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
