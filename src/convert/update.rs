@@ -131,6 +131,10 @@ impl Check<'_> {
         for field in types::fields().filter(|field| field.clear == Clear::Never) {
             let is_cleared = |value: &Value| value.is_null() || value == "";
             let Some(path) = field.path else { continue };
+            // A value that is wrong is no value.
+            if self.violations.iter().any(|found| found.field == path) {
+                continue;
+            }
             if changes.get(field.rest).is_some_and(is_cleared) {
                 let why = "cannot be cleared, Chartbrew would keep the old value: give a new one, \
                            or leave the field out of update_mask";
@@ -159,3 +163,6 @@ fn known(path: &str) -> Result<String, String> {
         _ => format!("NewConnection has no field {}", brief(path)),
     })
 }
+
+#[cfg(test)]
+mod tests;
