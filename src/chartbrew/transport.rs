@@ -336,7 +336,10 @@ impl Call {
             true => Payload::Json(json),
             false => Payload::Form(json, files),
         };
-        Self::new(Method::POST, path, template, body).of_a_test()
+        Self {
+            about: About::TestNew,
+            ..Self::new(Method::POST, path, template, body)
+        }
     }
 
     pub(super) fn file(path: String, template: &'static str, file: File) -> Self {
@@ -361,7 +364,7 @@ impl Call {
         self
     }
 
-    /// A 400 tells how the test failed.
+    /// A 400 tells how the test of the connection's source failed.
     pub(super) fn of_a_test(mut self) -> Self {
         self.about = About::Test;
         self

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{
-    Error, Origin,
+    Caller, Error, Origin,
     claim::Claim,
     clock::Began,
     effect::{Effect, Failure},
@@ -283,10 +283,15 @@ impl CreateOperation {
             id: connection_id,
         };
         let files = &self.create.files;
-        let uploaded = self.shared.upload(&self.caller, connection, files, claim);
+        // The attempts of the call are those of the create.
+        let sender = Caller {
+            attempts: Arc::default(),
+            ..self.caller.clone()
+        };
+        let uploaded = self.shared.upload(&sender, connection, files, claim);
         let row = uploaded.await.map_err(|cause| Error::FilesNotUploaded {
             connection_id,
-            cause: Box::new(cause.into()),
+            cause: Box::new(cause.failure.into()),
         })?;
         Ok(row.unwrap_or(created))
     }

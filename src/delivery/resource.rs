@@ -150,7 +150,10 @@ impl Delivery {
         let work = async move {
             let uploaded = shared.upload(&sender, connection, &files, None).await;
             shared.source_tests.outdate(connection);
-            uploaded
+            uploaded.map_err(|cause| match cause.some_are {
+                true => Failure::Stop(Error::of_some_files(cause.failure)),
+                false => cause.failure,
+            })
         };
         self.while_waited_for(caller, Operation::UploadFiles, async {
             // All files or none, also if the caller leaves: a certificate without its new key is of

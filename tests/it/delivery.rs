@@ -8,6 +8,7 @@ mod late;
 mod looks;
 mod matrix;
 mod recovery;
+mod repeated;
 
 use std::time::Duration;
 
