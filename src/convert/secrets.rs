@@ -122,13 +122,11 @@ impl Secrets {
         if let Some(host) = &fields.host {
             self.add_connection_string(host);
         }
-        for value in fields.secrets() {
-            match value {
-                // Its host is no secret, and is what a failure is about.
-                Value::String(text) if Some(&text) == fields.connection_string.as_ref() => {}
-                value => self.add_json(&value),
-            }
-        }
+        // The host in a connection string is no secret, and is what a failure is about.
+        let whole = fields
+            .secrets()
+            .filter(|(name, _)| *name != names::CONNECTION_STRING);
+        whole.for_each(|(_, value)| self.add_json(&value));
         if let (Some(user), Some(password)) = (&fields.username, &fields.password) {
             self.add_basic(user, password);
         }
