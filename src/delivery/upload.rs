@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::timeout_at;
+
 use super::{
     Caller, Error, Shared,
     claim::Claim,
@@ -45,7 +47,13 @@ impl Shared {
         let all_take = files.iter().map(|file| takes(&file)).sum();
         check_time(caller, all_take).map_err(not_uploaded(false))?;
         // Another call's files must not come between these: a certificate and its key, say.
-        let _turn = self.uploads.take(connection).await;
+        // Nor is a turn of use that comes too late: files must not wait for it without end.
+        let turn = timeout_at(caller.deadline.instant(), self.uploads.take(connection)).await;
+        let too_late = |_| NotUploaded {
+            failure: Failure::Stop(Error::too_late()),
+            some_are: false,
+        };
+        let _turn = turn.map_err(too_late)?;
         let mut row = None;
         let mut files = files.iter().peekable();
         while let Some(file) = files.next() {
