@@ -112,16 +112,8 @@ impl Delivery {
         connection: ConnectionRef,
     ) -> Result<(Tested, Option<Box<Connection>>), Error> {
         let shared = &self.shared;
-        self.attempts(caller, Operation::Test, |_| async move {
-            let tested = shared.test(caller, connection).await?;
-            if tested.words.is_empty() && tested.details.is_none() {
-                return Ok((tested, None));
-            }
-            // If Chartbrew's own database had failed, and not the source, this fails too.
-            let row = shared.client.get(&caller.token, connection).await?;
-            Ok((tested, Some(Box::new(row.body))))
-        })
-        .await
+        self.attempts(caller, Operation::Test, |_| shared.test(caller, connection))
+            .await
     }
 
     /// The same for settings that are not stored.
