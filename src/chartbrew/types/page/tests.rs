@@ -9,7 +9,10 @@ fn row(id: i64, second: Option<u32>) -> Value {
     json!({"id": id, "createdAt": created, "name": format!("n{id}")})
 }
 
-fn rows(list: &[(i64, Option<u32>)]) -> Vec<Value> {
+/// Ids, each with its moment.
+type Rows<'a> = &'a [(i64, Option<u32>)];
+
+fn rows(list: Rows<'_>) -> Vec<Value> {
     list.iter().map(|(id, second)| row(*id, *second)).collect()
 }
 
@@ -45,7 +48,7 @@ fn walk(size: usize, mut list: impl FnMut(usize) -> Vec<Value>) -> Vec<Vec<i32>>
 
 #[test]
 fn pages_follow_the_order_of_time_and_then_of_ids() {
-    let list: [(&str, &[(i64, Option<u32>)], &[&[i32]]); 10] = [
+    let list: [(&str, Rows<'_>, &[&[i32]]); 10] = [
         ("an empty list", &[], &[&[]]),
         ("less than a page", &[(1, Some(1))], &[&[1]]),
         ("a page", &[(2, Some(2)), (1, Some(1))], &[&[2, 1]]),
