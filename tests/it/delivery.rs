@@ -9,6 +9,7 @@ mod looks;
 mod matrix;
 mod recovery;
 mod repeated;
+mod stopping;
 
 use std::time::Duration;
 
