@@ -17,6 +17,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
+use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use url::Url;
 
@@ -29,7 +30,7 @@ use self::{
     transport::{Call, Transport},
     types::{
         Changes, Connection, ConnectionList, ConnectionRef, Elements, File, NewTest, Page,
-        PageReader, PageRequest, Tested,
+        PageReader, PageRequest, Tested, Unreadable,
     },
 };
 use crate::tls;
@@ -83,8 +84,8 @@ pub struct InvalidToken(());
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Transport,
-    /// Largest row of a list, in bytes.
-    max_row_bytes: usize,
+    /// Also the largest row of a list.
+    max_response_bytes: usize,
 }
 
 /// The paths with names for their parts, as telemetry records them.
@@ -159,7 +160,7 @@ impl Client {
         tls::install_crypto_provider();
         Ok(Self {
             transport: Transport::new(settings)?,
-            max_row_bytes: settings.max_response_bytes,
+            max_response_bytes: settings.max_response_bytes,
         })
     }
 
@@ -183,16 +184,27 @@ impl Client {
             .read(|json| Connection::from_json(json).map(Box::new))
     }
 
-    /// `GET /team/{team}/connections`: newest first, without passwords and schemas.
+    /// `GET /team/{team}/connections`: newest first, without passwords and schemas. Of rows that are
+    /// older than `no_older_than` by the server's clock nothing is kept.
     ///
     /// # Errors
     /// See [`Error`]; always safe to repeat.
-    pub async fn list(&self, token: &Token, team: i32) -> Result<Dated<ConnectionList>, Error> {
-        let call = Call::get(format!("team/{team}/connections"), CONNECTIONS);
-        self.transport
-            .send(token, call)
-            .await?
-            .read(ConnectionList::from_json)
+    pub async fn list(
+        &self,
+        token: &Token,
+        team: i32,
+        no_older_than: Duration,
+    ) -> Result<Dated<ConnectionList>, Error> {
+        let mut list = ConnectionList::default();
+        let since = |date: Option<Timestamp>| {
+            let now = date.unwrap_or_else(Timestamp::now);
+            now.saturating_sub(no_older_than).unwrap_or(Timestamp::MIN)
+        };
+        let max = self.max_response_bytes;
+        let date = self
+            .read_list(token, team, |date, row| list.take(row, since(date), max))
+            .await?;
+        Ok(Dated { body: list, date })
     }
 
     /// One page of `GET /team/{team}/connections`. No more of the list is kept than the page, and
@@ -206,19 +218,33 @@ impl Client {
         team: i32,
         request: PageRequest,
     ) -> Result<Page, Error> {
+        let mut page = PageReader::new(request);
+        self.read_list(token, team, |_, row| Ok(page.take(row)))
+            .await?;
+        Ok(page.finish())
+    }
+
+    /// Reads a team's list and gives each element of it to `each`, until that says that it needs no
+    /// more. Only one element is kept at a time.
+    async fn read_list(
+        &self,
+        token: &Token,
+        team: i32,
+        mut each: impl FnMut(Option<Timestamp>, &[u8]) -> Result<bool, Unreadable>,
+    ) -> Result<Option<Timestamp>, Error> {
         let call = Call::get(format!("team/{team}/connections"), CONNECTIONS);
-        let (mut page, mut elements) = (PageReader::new(request), Elements::default());
-        let mut is_whole = true;
-        let take = |bytes: &[u8]| {
-            is_whole = elements.push(bytes, self.max_row_bytes, |row| page.take(row))?;
-            Ok(is_whole)
+        let mut elements = Elements::default();
+        let mut needs_more = true;
+        let take = |date: Option<Timestamp>, bytes: &[u8]| {
+            needs_more = elements.push(bytes, self.max_response_bytes, |row| each(date, row))?;
+            Ok(needs_more)
         };
-        self.transport.send_for_pieces(token, call, take).await?;
-        if is_whole {
+        let date = self.transport.send_for_pieces(token, call, take).await?;
+        if needs_more {
             let cut_short = |_| Error::Unknown(Unknown::Unreadable);
             elements.finish().map_err(cut_short)?;
         }
-        Ok(page.finish())
+        Ok(date)
     }
 
     /// `GET /team/{team}/connections/{id}`.

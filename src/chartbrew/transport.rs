@@ -159,12 +159,12 @@ impl Transport {
     }
 
     /// Sends the call once and gives the body of a success to `take` as it arrives, until that has
-    /// enough. Returns when the server answered, by its own clock.
+    /// enough. Returns when the server answered, by its own clock; `take` is given that too.
     pub(super) async fn send_for_pieces(
         &self,
         token: &Token,
         call: Call,
-        take: impl FnMut(&[u8]) -> Result<bool, Unreadable>,
+        take: impl FnMut(Option<Timestamp>, &[u8]) -> Result<bool, Unreadable>,
     ) -> Result<Option<Timestamp>, Error> {
         let mut attempt = self.begin(&call);
         let result = match Box::pin(self.request(token, call, &mut attempt)).await {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{
-    Error, Origin,
+    Caller, Error, Origin,
     claim::Claim,
     clock::Began,
     effect::{Effect, Failure},
@@ -283,7 +283,12 @@ impl CreateOperation {
             id: connection_id,
         };
         let files = &self.create.files;
-        let uploaded = self.shared.upload(&self.caller, connection, files, claim);
+        // The attempts that are counted are those of the create.
+        let caller = Caller {
+            attempts: Arc::default(),
+            ..self.caller.clone()
+        };
+        let uploaded = self.shared.upload(&caller, connection, files, claim);
         let row = uploaded.await.map_err(|cause| Error::FilesNotUploaded {
             connection_id,
             cause: Box::new(cause.into()),
