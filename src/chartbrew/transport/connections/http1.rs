@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{CONNECTION, EXPECT},
@@ -47,11 +48,12 @@ where
     let (sender, connection) = handshake(io)
         .await
         .map_err(|_| Error::NotSent(NotSent::Connect))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+    // Not an `async` block: that would have a second place for the connection.
+    tokio::spawn(connection.map(|ended| {
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection to Chartbrew ended");
         }
-    });
+    }));
     Ok(sender)
 }
 
