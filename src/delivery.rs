@@ -35,11 +35,12 @@ mod repeat;
 pub mod request_id;
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
+use futures_util::{FutureExt, future::Either};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
@@ -237,11 +238,9 @@ impl Delivery {
                 Ok(operation.wait(permit, protocol))
             }
         };
-        async {
-            match admitted {
-                Ok(waiting) => waiting.await.into(),
-                Err(error) => Err(error).into(),
-            }
+        match admitted {
+            Ok(waiting) => Either::Left(waiting.map(Delivered::from)),
+            Err(error) => Either::Right(ready(Err(error).into())),
         }
     }
 

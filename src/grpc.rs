@@ -16,8 +16,9 @@ mod methods;
 mod server;
 mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tonic::{Request, Response, Status};
 
 pub use self::{health::Health, server::Server, status::DOMAIN};
@@ -26,9 +27,9 @@ use self::{
     status::Context,
 };
 use crate::{
-    chartbrew::{Rejection, Token},
+    chartbrew::{Rejection, Token, types::Create},
     convert::{self, Limits},
-    delivery::{self, Delivery},
+    delivery::{self, Caller, Delivered, Delivery},
     proto::{CreateRequest, CreateResponse, connection_service_server::ConnectionService},
 };
 
@@ -84,35 +85,67 @@ struct Handlers {
     health: Health,
 }
 
-#[tonic::async_trait]
 impl ConnectionService for Handlers {
-    async fn create(
-        &self,
+    // Not an `async fn`: that would keep the places of the request and the create while it waits.
+    fn create<'a, 'f>(
+        &'a self,
         mut request: Request<CreateRequest>,
-    ) -> Result<Response<CreateResponse>, Status> {
+    ) -> BoxFuture<'f, Result<Response<CreateResponse>, Status>>
+    where
+        'a: 'f,
+    {
         let call = Incoming::read(&mut request);
-        let mut context = self.context(&call, request.get_ref().team_id);
-        let token = call.received.token.clone();
-        let token = token.ok_or_else(|| context.token_missing(TokenMissing::Absent))?;
-        let create = convert::create(request.into_inner(), &self.settings.limits)
-            .map_err(|violations| context.violations(&violations))?;
-        context.request_id = create.request_id;
-        let caller = call.caller(token, self.settings.create_deadline);
-        let delivered = self.delivery.create(caller, create).await;
-        if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
-            context.forgets_ids = context.request_id.take().is_some();
+        let team_id = request.get_ref().team_id;
+        match self.accept(&call, request.into_inner()) {
+            Ok((caller, create)) => {
+                let request_id = create.request_id;
+                let delivery = self.delivery.create(caller, create);
+                Box::pin(delivery.map(move |delivered| {
+                    let mut context = self.context(&call, team_id);
+                    context.request_id = request_id;
+                    self.respond(context, delivered)
+                }))
+            }
+            Err(status) => Box::pin(ready(Err(status))),
         }
-        call.received.record.delivered(delivered.origin);
-        self.note_token(&delivered.result);
-        let connection = delivered.result.map_err(|error| context.delivery(&error))?;
-        let connection = Some(Box::new(convert::connection(*connection)));
-        Ok(Response::new(CreateResponse { connection }))
     }
 }
 
 // === impl Handlers ===
 
 impl Handlers {
+    /// Reads what is to be created, and for whom.
+    ///
+    /// # Errors
+    /// If that is not valid.
+    fn accept(&self, call: &Incoming, message: CreateRequest) -> Result<(Caller, Create), Status> {
+        let context = self.context(call, message.team_id);
+        let token = call.received.token.clone();
+        let token = token.ok_or_else(|| context.token_missing(TokenMissing::Absent))?;
+        let create = convert::create(message, &self.settings.limits)
+            .map_err(|violations| context.violations(&violations))?;
+        Ok((call.caller(token, self.settings.create_deadline), create))
+    }
+
+    /// The response to a call that was delivered.
+    ///
+    /// # Errors
+    /// If there is no connection, or it is not whole.
+    fn respond(
+        &self,
+        mut context: Context<'_>,
+        delivered: Delivered,
+    ) -> Result<Response<CreateResponse>, Status> {
+        if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
+            context.forgets_ids = context.request_id.take().is_some();
+        }
+        context.record.delivered(delivered.origin);
+        self.note_token(&delivered.result);
+        let connection = delivered.result.map_err(|error| context.delivery(&error))?;
+        let connection = Some(Box::new(convert::connection(*connection)));
+        Ok(Response::new(CreateResponse { connection }))
+    }
+
     fn context<'a>(&self, call: &'a Incoming, team_id: i32) -> Context<'a> {
         Context {
             record: &call.received.record,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{CONNECTION, EXPECT},
@@ -92,12 +92,14 @@ pub(super) async fn send_expecting(
     Ok(response)
 }
 
-pub(super) async fn send(
+/// Sends the request, and returns what waits for its response.
+pub(super) fn send<'a>(
     sender: &mut Sender,
     request: Request<GuardedBody>,
-    state: &SendState,
-) -> Result<Response<Incoming>, Error> {
-    let response = sender.send_request(request).await;
+    state: &'a SendState,
+) -> impl Future<Output = Result<Response<Incoming>, Error>> + use<'a> {
+    // Not an `async fn`: that would have a place for the request, beside hyper's own.
+    let response = sender.send_request(request);
     response.map_err(|error| classify_send(&error, state))
 }
 
