@@ -19,7 +19,7 @@ use crate::chartbrew::{
     Error, NotSent, Unknown,
     transport::{
         classify::classify_send,
-        send_state::{GuardedBody, SendState},
+        send_state::{SendState, SentBody},
     },
 };
 
@@ -61,7 +61,7 @@ where
 pub(super) async fn send_expecting(
     pool: &Pool,
     sender: &mut Sender,
-    mut request: Request<GuardedBody>,
+    mut request: Request<SentBody>,
     state: &SendState,
 ) -> Result<Response<Incoming>, Error> {
     let go = request.body_mut().wait_for_go();
@@ -95,7 +95,7 @@ pub(super) async fn send_expecting(
 /// Sends the request, and returns what waits for its response.
 pub(super) fn send<'a>(
     sender: &mut Sender,
-    request: Request<GuardedBody>,
+    request: Request<SentBody>,
     state: &'a SendState,
 ) -> impl Future<Output = Result<Response<Incoming>, Error>> + use<'a> {
     // Not an `async fn`: that would have a place for the request, beside hyper's own.
