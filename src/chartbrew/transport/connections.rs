@@ -51,7 +51,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Response, Uri, header::CONNECTION};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
@@ -247,10 +247,12 @@ impl Connections {
             .map_err(|error| Error::NotSent(classify_connect(&*error)))?;
         let speaks_http2 = stream.connected().is_negotiated_h2();
         self.shared.expect(speaks_http2);
-        Ok(match speaks_http2 {
-            // Boxed: otherwise each would take the memory of the other.
-            true => Connected::Http2(Box::pin(self.shared.open(stream)).await?),
-            false => Connected::Http1(Box::pin(http1::open(stream)).await?),
+        // Boxed: otherwise each would take the memory of the others.
+        Ok(match stream {
+            stream if speaks_http2 => Connected::Http2(Box::pin(self.shared.open(stream)).await?),
+            // Apart: otherwise a connection in the clear would have a place for TLS.
+            MaybeHttpsStream::Http(tcp) => Connected::Http1(Box::pin(http1::open(tcp)).await?),
+            MaybeHttpsStream::Https(tls) => Connected::Http1(Box::pin(http1::open(tls)).await?),
         })
     }
 

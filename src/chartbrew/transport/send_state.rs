@@ -27,6 +27,10 @@ const WITHHELD: u8 = 2;
 #[derive(Clone, Debug, Default)]
 pub struct SendState(Arc<AtomicU8>);
 
+/// A [`GuardedBody`] in few bytes: a request has several places on its way, in the futures that pass it
+/// on and in hyper's channel to the connection.
+pub(super) type SentBody = Box<GuardedBody>;
+
 /// A body that asks its [`SendState`] before its first byte, and waits for a [`Go`] if it has one.
 #[derive(Debug)]
 pub(super) struct GuardedBody {
