@@ -18,6 +18,8 @@ const CUT: &str = "[redacted]";
 const RUN: usize = 8;
 /// The shortest secret that is cut out also within a word, in bytes.
 const WITHIN_WORDS: usize = 4;
+/// What drivers say by themselves. It is not cut out where nothing beside it is.
+const NO_SECRET: &str = "password";
 /// Marks of the parts of a connection string in the form `Password=…;`.
 const SECRET_KEYS: [&str; 5] = ["pass", "pwd", "secret", "token", "key"];
 
@@ -76,6 +78,14 @@ impl Secrets {
                 if secret.len() >= WITHIN_WORDS || is_a_word(text, &place) {
                     is_secret[place].fill(true);
                 }
+            }
+        }
+        for (begin, word) in text.match_indices(NO_SECRET) {
+            let end = begin + word.len();
+            let is_cut =
+                |place: Option<usize>| place.and_then(|at| is_secret.get(at)) == Some(&true);
+            if !is_cut(begin.checked_sub(1)) && !is_cut(Some(end)) {
+                is_secret[begin..end].fill(false);
             }
         }
         let mut left = String::with_capacity(text.len());
@@ -321,6 +331,15 @@ mod tests {
         let left = json!({"[redacted]": ["[redacted]", "[redacted]", 7, null, {"a": "table"}]});
         assert_eq!(secrets.cut_out_of_json(found), left);
         assert_eq!(format!("{secrets:?}"), "Secrets { .. }");
+    }
+
+    #[test]
+    fn the_word_password_is_no_secret_but_within_one() {
+        let row = row(&json!({"id": 1, "password": "old-password-7"}));
+        let secrets = Secrets::of_row(&row, "");
+        let told = "(using password: YES) old-password-7, old-password, password-7";
+        let left = "(using password: YES) [redacted], [redacted], [redacted]";
+        assert_eq!(secrets.cut_out_of(told), left);
     }
 
     #[test]
