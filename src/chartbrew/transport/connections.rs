@@ -20,11 +20,10 @@
 //! |---|---|
 //! | both | the connection or the stream ended before the body was begun |
 //! | HTTP/1.1 | `100 Continue` did not come: the body was not begun then |
-//! | HTTP/2 | the stream was reset with `REFUSED_STREAM` (RFC 9113, 8.7) |
 //! | HTTP/2 | its id is above the last one in a GOAWAY (RFC 9113, 6.8) |
 //!
-//! Everything else that happens once the body was begun leaves the outcome unknown: another reset, a
-//! GOAWAY that includes the stream, a connection that ends or does not respond to pings.
+//! Everything else that happens once the body was begun leaves the outcome unknown: a reset (HAProxy
+//! sends REFUSED_STREAM also for what it has forwarded), a GOAWAY that includes the stream, a connection that ends or does not respond to pings.
 //!
 //! **HTTP/1.1**: a server is trusted once [`KEPT_FOR_TRUST`](pool::KEPT_FOR_TRUST) used connections have
 //! worked. It is not trusted for [`CAREFUL_FOR`](pool::CAREFUL_FOR) after it has closed a connection earlier than it

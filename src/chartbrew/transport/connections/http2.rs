@@ -172,7 +172,12 @@ impl Shared {
         request: Request<SentBody>,
         state: &SendState,
     ) -> Result<Response<Incoming>, Error> {
-        let response = stream.sender.send_request(request).await;
+        let response = tokio::select! {
+            biased;
+            response = stream.sender.send_request(request) => response,
+            // It may wait for a stream for as long as the server has none.
+            () = state.withheld() => return Err(Error::NotSent(NotSent::Withheld)),
+        };
         let response = response.map_err(|error| classify_http2(&error, state));
         match response {
             Err(Error::NotSent(NotSent::Connect | NotSent::Refused)) => self.replace(stream),
