@@ -282,8 +282,8 @@ impl CreateOperation {
             team: self.create.team,
             id: connection_id,
         };
-        let files = &self.create.files;
-        let uploaded = self.shared.upload(&self.caller, connection, files, claim);
+        let (files, caller) = (&self.create.files, self.caller.uncounted());
+        let uploaded = self.shared.upload(&caller, connection, files, claim);
         let row = uploaded.await.map_err(|cause| Error::FilesNotUploaded {
             connection_id,
             cause: Box::new(cause.into()),

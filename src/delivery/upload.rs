@@ -56,7 +56,7 @@ impl Shared {
     ) -> Result<Connection, Failure> {
         self.repeat(caller, Effect::Idempotent, |_| async move {
             check_time(caller, takes(file))?;
-            let (client, token) = (self.client.clone(), caller.token.clone());
+            let (client, token) = (self.client.clone(), caller.token_to_send().clone());
             let (file, claim) = (file.clone(), claim.cloned());
             let upload = self.operations.spawn(telemetry::propagate(async move {
                 let uploaded = client.upload(&token, connection, file).await;
