@@ -204,9 +204,11 @@ impl Delivery {
             () = sleep_until(caller.deadline.instant()) => EndedBy::Deadline,
             () = shared.grace_over.cancelled() => EndedBy::Shutdown,
         };
-        Err(match caller.attempts.load(Ordering::Relaxed) {
-            0 => Error::too_late(),
-            _ => Error::not_waited_for(effect, ended_by),
+        let has_sent = caller.attempts.load(Ordering::Relaxed) > 0;
+        // Of a read it makes no difference. It may also have waited for what another call has sent.
+        Err(match has_sent || effect == Effect::Read {
+            true => Error::not_waited_for(effect, ended_by),
+            false => Error::too_late(),
         })
     }
 }
