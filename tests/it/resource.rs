@@ -6,9 +6,12 @@ mod list_upstream;
 mod lost;
 mod replay;
 mod rest;
+mod source_tests;
+mod test_results;
 mod to_the_end;
 mod update;
 mod update_mask;
+mod upload;
 mod views;
 
 use std::time::Duration;
