@@ -53,6 +53,7 @@ async fn walk(
         if is_last {
             return rows;
         }
+        assert_ne!(page.next_page_token, token, "the walk goes on");
         token = page.next_page_token;
     }
 }
