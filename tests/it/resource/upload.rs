@@ -238,7 +238,7 @@ async fn files_that_have_waited_too_long_are_not_begun() {
     let sandbox = sandbox().await;
     let gateway = gateway(&sandbox.url()).start().await;
     let id = insert(&sandbox);
-    sandbox.script([Fault::files().delay_before_storing(Duration::from_millis(1_700))]);
+    sandbox.script([Fault::files().delay_before_storing(Duration::from_millis(2_200))]);
     let first = spawn(&gateway, upload(id, super::ca("A")), None);
     soon(sandbox.seen(1)).await;
     // Each takes a second and a bit.
