@@ -149,6 +149,14 @@ impl Caller {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         &self.token
     }
+
+    /// The same caller, for requests that are not counted as attempts of its call.
+    fn uncounted(&self) -> Self {
+        Self {
+            attempts: Arc::default(),
+            ..self.clone()
+        }
+    }
 }
 
 /// How a create ended.

@@ -32,9 +32,15 @@ impl Shared {
         files: &Files,
         claim: Option<Arc<Claim>>,
     ) -> Result<Option<Box<Connection>>, Failure> {
-        check_time(caller, files.iter().map(|file| takes(&file)).sum())?;
+        let all_take = files.iter().map(|file| takes(&file)).sum();
+        check_time(caller, all_take)?;
         // Another call's files must not come between these: a certificate and its key, say.
         let _turn = self.uploads.take(connection).await;
+        // It may have come late.
+        check_time(caller, all_take)?;
+        if self.grace_over.is_cancelled() {
+            return Err(Failure::Stop(Error::too_late()));
+        }
         let mut row = None;
         let mut files = files.iter().peekable();
         while let Some(file) = files.next() {
