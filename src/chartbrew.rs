@@ -10,26 +10,28 @@
 
 mod error;
 mod rejection;
+mod token;
 mod transport;
 pub mod types;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use url::Url;
 
 pub use self::{
     error::{Error, NotSent, Unknown},
     rejection::{FieldError, Problem, Rejection},
+    token::{InvalidToken, Token},
     transport::{Dated, InvalidClient, SendState, check_url},
 };
 use self::{
     transport::{Call, Transport},
     types::{
         Changes, Connection, ConnectionList, ConnectionRef, Elements, File, NewTest, Page,
-        PageReader, PageRequest, Tested,
+        PageReader, PageRequest, Tested, Unreadable,
     },
 };
 use crate::tls;
@@ -67,24 +69,12 @@ impl Default for Settings {
     }
 }
 
-/// A token for Chartbrew, of a caller or of the gateway itself. `Debug` shows nothing of it.
-#[derive(Clone)]
-pub struct Token {
-    /// `Bearer` and the token.
-    header: HeaderValue,
-}
-
-/// A token that is not valid in a header. The message does not contain the token.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a token must be visible ASCII characters, without spaces")]
-pub struct InvalidToken(());
-
 /// Client for one Chartbrew. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     transport: Transport,
-    /// Largest row of a list, in bytes.
-    max_row_bytes: usize,
+    /// Also the largest row of a list.
+    max_response_bytes: usize,
 }
 
 /// The paths with names for their parts, as telemetry records them.
@@ -100,54 +90,6 @@ fn path_of(connection: ConnectionRef) -> String {
     format!("team/{team}/connections/{id}")
 }
 
-// === impl Token ===
-
-impl Token {
-    /// Takes the token alone, without a scheme.
-    ///
-    /// # Errors
-    /// If it is empty or has characters that a token cannot have (RFC 6750 allows visible ASCII).
-    pub fn parse(token: &str) -> Result<Self, InvalidToken> {
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(InvalidToken(()));
-        }
-        let mut header =
-            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| InvalidToken(()))?;
-        header.set_sensitive(true);
-        Ok(Self { header })
-    }
-
-    /// The `authorization` value. Always `Bearer`: Chartbrew refuses `bearer`.
-    fn header(&self) -> HeaderValue {
-        self.header.clone()
-    }
-
-    /// The token itself, without a scheme.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        let header = self.header.to_str().unwrap_or_default();
-        header.strip_prefix("Bearer ").unwrap_or_default()
-    }
-
-    /// Compares tokens without showing them.
-    #[must_use]
-    pub fn hash(&self, hasher: &impl std::hash::BuildHasher) -> u64 {
-        hasher.hash_one(self.header.as_bytes())
-    }
-
-    /// Whether both are the same token.
-    #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
-        self.header == other.header
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
-
 // === impl Client ===
 
 impl Client {
@@ -159,7 +101,7 @@ impl Client {
         tls::install_crypto_provider();
         Ok(Self {
             transport: Transport::new(settings)?,
-            max_row_bytes: settings.max_response_bytes,
+            max_response_bytes: settings.max_response_bytes,
         })
     }
 
@@ -183,16 +125,27 @@ impl Client {
             .read(|json| Connection::from_json(json).map(Box::new))
     }
 
-    /// `GET /team/{team}/connections`: newest first, without passwords and schemas.
+    /// `GET /team/{team}/connections`: newest first, without passwords and schemas. Of rows that are
+    /// older than `no_older_than` by the server's clock nothing is kept.
     ///
     /// # Errors
     /// See [`Error`]; always safe to repeat.
-    pub async fn list(&self, token: &Token, team: i32) -> Result<Dated<ConnectionList>, Error> {
-        let call = Call::get(format!("team/{team}/connections"), CONNECTIONS);
-        self.transport
-            .send(token, call)
-            .await?
-            .read(ConnectionList::from_json)
+    pub async fn list(
+        &self,
+        token: &Token,
+        team: i32,
+        no_older_than: Duration,
+    ) -> Result<Dated<ConnectionList>, Error> {
+        let mut list = ConnectionList::default();
+        let since = |date: Option<Timestamp>| {
+            let now = date.unwrap_or_else(Timestamp::now);
+            now.saturating_sub(no_older_than).unwrap_or(Timestamp::MIN)
+        };
+        let max = self.max_response_bytes;
+        let date = self
+            .read_list(token, team, |date, row| list.take(row, since(date), max))
+            .await?;
+        Ok(Dated { body: list, date })
     }
 
     /// One page of `GET /team/{team}/connections`. No more of the list is kept than the page, and
@@ -206,19 +159,33 @@ impl Client {
         team: i32,
         request: PageRequest,
     ) -> Result<Page, Error> {
+        let mut page = PageReader::new(request);
+        self.read_list(token, team, |_, row| Ok(page.take(row)))
+            .await?;
+        Ok(page.finish())
+    }
+
+    /// Reads a team's list and gives each element of it to `each`, until that says that it needs no
+    /// more. Only one element is kept at a time.
+    async fn read_list(
+        &self,
+        token: &Token,
+        team: i32,
+        mut each: impl FnMut(Option<Timestamp>, &[u8]) -> Result<bool, Unreadable>,
+    ) -> Result<Option<Timestamp>, Error> {
         let call = Call::get(format!("team/{team}/connections"), CONNECTIONS);
-        let (mut page, mut elements) = (PageReader::new(request), Elements::default());
-        let mut is_whole = true;
-        let take = |bytes: &[u8]| {
-            is_whole = elements.push(bytes, self.max_row_bytes, |row| page.take(row))?;
-            Ok(is_whole)
+        let mut elements = Elements::default();
+        let mut needs_more = true;
+        let take = |date: Option<Timestamp>, bytes: &[u8]| {
+            needs_more = elements.push(bytes, self.max_response_bytes, |row| each(date, row))?;
+            Ok(needs_more)
         };
-        self.transport.send_for_pieces(token, call, take).await?;
-        if is_whole {
+        let date = self.transport.send_for_pieces(token, call, take).await?;
+        if needs_more {
             let cut_short = |_| Error::Unknown(Unknown::Unreadable);
             elements.finish().map_err(cut_short)?;
         }
-        Ok(page.finish())
+        Ok(date)
     }
 
     /// `GET /team/{team}/connections/{id}`.
@@ -337,17 +304,6 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_is_visible_ascii_and_never_printed() {
-        for bad in ["", "a b", "a\nb", "ä", "a\u{7f}"] {
-            assert!(Token::parse(bad).is_err(), "{bad:?}");
-        }
-        let token = Token::parse("marker.of-a_token~").unwrap();
-        assert_eq!(token.header(), "Bearer marker.of-a_token~");
-        assert!(token.header().is_sensitive());
-        assert!(!format!("{token:?}{:?}", token.header()).contains("marker"));
-    }
 
     #[test]
     fn the_default_settings_are_valid() {

@@ -42,7 +42,7 @@ mod turns;
 mod upload;
 
 use std::{
-    future::Future,
+    future::{Future, ready},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -50,6 +50,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{FutureExt, future::Either};
 use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
@@ -147,6 +148,14 @@ impl Caller {
     fn token_to_send(&self) -> &Token {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         &self.token
+    }
+
+    /// The same caller, for requests that are not counted as attempts of its call.
+    fn uncounted(&self) -> Self {
+        Self {
+            attempts: Arc::default(),
+            ..self.clone()
+        }
     }
 }
 
@@ -265,11 +274,9 @@ impl Delivery {
                 Ok(operation.wait(permit, protocol))
             }
         };
-        async {
-            match admitted {
-                Ok(waiting) => waiting.await.into(),
-                Err(error) => Err(error).into(),
-            }
+        match admitted {
+            Ok(waiting) => Either::Left(waiting.map(Delivered::from)),
+            Err(error) => Either::Right(ready(Err(error).into())),
         }
     }
 

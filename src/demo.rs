@@ -84,11 +84,23 @@ pub async fn run(
 async fn bind_sandbox() -> io::Result<Sandbox> {
     let settings = |port| sandbox::Settings {
         listen: (Ipv4Addr::LOCALHOST, port).into(),
+        databases: [("db.example.com".to_owned(), orders_database())].into(),
         ..sandbox::Settings::default()
     };
     match Sandbox::bind(settings(SANDBOX_PORT)).await {
         Err(error) if error.kind() == ErrorKind::AddrInUse => Sandbox::bind(settings(0)).await,
         bound => bound,
+    }
+}
+
+/// The one database that the embedded Chartbrew reaches: docs/connections.md rotates its password.
+fn orders_database() -> sandbox::Database {
+    sandbox::Database {
+        schema: serde_json::json!({
+            "tables": ["orders"],
+            "description": {"orders": ["id", "customer", "total"]},
+        }),
+        password: Some("new-password".to_owned()),
     }
 }
 

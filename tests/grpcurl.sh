@@ -205,8 +205,9 @@ grep -q '^grpcurl ' "$WORK/printed" || fail "the demo prints no command" "$WORK/
 eval "$(cat "$WORK/printed")" >"$WORK/out" 2>&1 || fail "the demo's command" "$WORK/printed" "$WORK/out"
 says "the command that the demo prints" '"name": "orders"' '"type": "CONNECTION_TYPE_POSTGRES"'
 
-# Every `console` block of the README, with the output it shows; ids and times may differ.
-python3 - "$ADDR" "$(sed -n 's/^An embedded Chartbrew answers at *//p' "$WORK/demo")" <<'PYTHON' >"$WORK/out" 2>&1 || fail "README.md" "$WORK/out"
+# Every `console` block of the README and of the page on connections, with the output it shows; ids,
+# times, paths and tokens may differ.
+python3 - "$ADDR" "$(sed -n 's/^An embedded Chartbrew answers at *//p' "$WORK/demo")" <<'PYTHON' >"$WORK/out" 2>&1 || fail "README.md, docs/connections.md" "$WORK/out"
 import difflib, re, subprocess, sys
 
 gateway, sandbox = sys.argv[1:]
@@ -215,17 +216,25 @@ uuid = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 def alike(output):
     output = re.sub(uuid, "<uuid>", output)
     output = re.sub(r'"id": \d+', '"id": <id>', output)
+    output = re.sub(r"no connection \d+", "no connection <id>", output)
+    output = re.sub(r'(\.connectionFiles/|"nextPageToken": ")[\w-]+', r"\1<any>", output)
     output = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>", output)
     return [" ".join(line.split()) for line in output.strip().splitlines()]
 
-text = open("README.md").read()
-blocks = re.findall(r"^```console\n(.*?)^```", text, re.S | re.M)
+blocks = []
+for page in ("README.md", "docs/connections.md"):
+    blocks += re.findall(r"^```console\n(.*?)^```", open(page).read(), re.S | re.M)
 ran = 0
+ids = {}  # what a page shows: what it is here
 for block in blocks:
     for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
         lines = part.splitlines(keepends=True)
         end = 1 + next(n for n, line in enumerate(lines) if not line.endswith("\\\n"))
+        if "<<JSON" in lines[end - 1]:
+            end = 1 + lines.index("JSON\n")
         command, shown = "".join(lines[:end]), "".join(lines[end:])
+        command = re.sub(r'"connection_id": (\d+)',
+            lambda match: '"connection_id": ' + ids.get(match[1], match[1]), command)
         command = command.replace("127.0.0.1:50051", gateway)
         command = command.replace("http://127.0.0.1:4019", sandbox)
         ended = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE,
@@ -235,7 +244,8 @@ for block in blocks:
                 "shown", "printed", lineterm=""), sep="\n")
             sys.exit(1)
         ran += 1
+        ids |= dict(zip(re.findall(r'"id": (\d+)', shown), re.findall(r'"id": (\d+)', ended.stdout)))
 print(ran, "commands")
 sys.exit(ran == 0)
 PYTHON
-passed "README.md: $(cat "$WORK/out") print what it shows"
+passed "README.md, docs/connections.md: $(cat "$WORK/out") print what they show"

@@ -31,6 +31,9 @@ def tables(results: dict) -> str:
     for operation, seen in results.get("saturation", {}).items():
         waiting = results.get("memory", {}).get(operation, {})
         text += f"**{operation}, saturated**\n\n" + saturation(seen, waiting)
+    for operation, seen in results.get("memory", {}).items():
+        if operation not in results.get("saturation", {}):
+            text += f"**{operation}, waiting for an upstream that never responds**\n\n" + memory(seen)
     for operation, seen in results.get("latency", {}).items():
         text += f"**{operation}, below saturation** (p50 / p99 / p99.9 in µs, from when a call should have begun)\n\n" + latency(seen)
     for name, seen in results.get("tls", {}).items():
@@ -52,6 +55,17 @@ def saturation(seen: dict, waiting: dict) -> str:
         if waiting:
             row.append(f"{median(waiting[subject.name], 'kb_each'):.0f}" if subject.name in waiting else "")
         rows.append(row)
+    return table(head, rows)
+
+
+def memory(seen: dict) -> str:
+    """On its own, where saturation was not measured, whose table has it otherwise."""
+    head = ["", "RSS idle", "holding, MiB", "calls", "a waiting call, kB"]
+    rows = []
+    for subject in present(seen):
+        runs = seen[subject.name]
+        row = [subject.label, f"{median(runs, 'idle'):.0f}", f"{median(runs, 'holding'):.0f}"]
+        rows.append([*row, f"{runs[0]['count']:,}", f"{median(runs, 'kb_each'):.1f}"])
     return table(head, rows)
 
 

@@ -40,7 +40,7 @@ fn elements(body: &[u8], size: usize) -> Result<Vec<Vec<u8>>, Unreadable> {
     for piece in body.chunks(size.max(1)) {
         let needs_more = elements.push(piece, MAX_ELEMENT, |element| {
             found.push(element.trim_ascii().to_vec());
-            true
+            Ok(true)
         })?;
         assert!(needs_more);
     }

@@ -39,8 +39,8 @@ pub enum NotSent {
     ConnectTimeout,
     /// TLS could not be agreed on. A retry does not help if a certificate does not verify.
     Tls,
-    /// Over HTTP/2, the server said that it did not process the request: it refused the stream, or
-    /// closed the connection to all streams from this one on.
+    /// Over HTTP/2, the server said that it did not process the request: it closed the connection to
+    /// all streams from this one on.
     Refused,
     /// The request could not be built: a fault of the settings or of the gateway.
     Request,

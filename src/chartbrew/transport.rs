@@ -11,17 +11,18 @@
 //! Such a request runs in a task of its own; dropping the future that waits for it ends only
 //! the waiting. [`Transport::finish`] waits for these tasks.
 
+mod call;
 mod classify;
 mod connections;
 mod response;
 mod send_state;
 mod upload;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
+use futures_util::future::Either;
 use http::{
-    HeaderMap, HeaderValue, Method,
+    HeaderMap, HeaderValue,
     header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE},
 };
 use jiff::Timestamp;
@@ -29,17 +30,15 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+pub(super) use self::{call::Call, response::Success, upload::sending_takes};
 use self::{
+    call::Payload,
     classify::classify,
     connections::{Connections, Outgoing},
     response::About,
 };
 pub use self::{response::Dated, send_state::SendState};
-pub(super) use self::{response::Success, upload::sending_takes};
-use super::{
-    Error, NotSent, Settings, Token, Unknown,
-    types::{File, Files, Unreadable},
-};
+use super::{Error, NotSent, Settings, Token, Unknown, types::Unreadable};
 use crate::telemetry::{self, Attempt};
 
 /// Requests at once whose path names a connection. Each may last as long as Chartbrew likes, so
@@ -72,28 +71,6 @@ pub(super) struct Transport {
     /// The requests that must not be cut off.
     of_connections: TaskTracker,
     permits: Arc<Semaphore>,
-}
-
-/// A request to be sent.
-#[derive(Debug)]
-pub(super) struct Call {
-    method: Method,
-    path: String,
-    template: &'static str,
-    body: Payload,
-    about: About,
-    to_the_end: bool,
-}
-
-#[derive(Debug)]
-enum Payload {
-    None,
-    /// What must not be sent twice.
-    Create(Bytes, SendState),
-    Json(Bytes),
-    File(File),
-    /// The settings of a test as JSON, and files.
-    Form(Bytes, Files),
 }
 
 /// The client cannot be set up.
@@ -151,20 +128,25 @@ impl Transport {
     }
 
     /// Sends the call once and reads the response whole.
-    pub(super) async fn send(&self, token: &Token, call: Call) -> Result<Success, Error> {
+    pub(super) fn send(
+        &self,
+        token: &Token,
+        call: Call,
+    ) -> impl Future<Output = Result<Success, Error>> {
+        // Not an `async fn`: that would have another place for the call.
         match call.to_the_end {
-            true => Box::pin(self.send_to_the_end(token, call)).await,
-            false => self.measured(token, call).await,
+            true => Either::Left(Box::pin(self.send_to_the_end(token, call))),
+            false => Either::Right(self.measured(token, call)),
         }
     }
 
     /// Sends the call once and gives the body of a success to `take` as it arrives, until that has
-    /// enough. Returns when the server answered, by its own clock.
+    /// enough. Returns when the server answered, by its own clock; `take` is given that too.
     pub(super) async fn send_for_pieces(
         &self,
         token: &Token,
         call: Call,
-        take: impl FnMut(&[u8]) -> Result<bool, Unreadable>,
+        take: impl FnMut(Option<Timestamp>, &[u8]) -> Result<bool, Unreadable>,
     ) -> Result<Option<Timestamp>, Error> {
         let mut attempt = self.begin(&call);
         let result = match Box::pin(self.request(token, call, &mut attempt)).await {
@@ -304,88 +286,6 @@ fn base_url(url: &Url) -> Result<Url, InvalidClient> {
         base.set_path(&format!("{}/", url.path()));
     }
     Ok(base)
-}
-
-// === impl Call ===
-
-impl Call {
-    pub(super) fn get(path: String, template: &'static str) -> Self {
-        Self::new(Method::GET, path, template, Payload::None)
-    }
-
-    pub(super) fn post(
-        path: String,
-        template: &'static str,
-        json: Bytes,
-        state: SendState,
-    ) -> Self {
-        Self::new(Method::POST, path, template, Payload::Create(json, state))
-    }
-
-    pub(super) fn put(path: String, template: &'static str, json: Bytes) -> Self {
-        Self::new(Method::PUT, path, template, Payload::Json(json))
-    }
-
-    pub(super) fn delete(path: String, template: &'static str) -> Self {
-        Self::new(Method::DELETE, path, template, Payload::None)
-    }
-
-    /// A test of settings that are not stored.
-    pub(super) fn test(path: String, template: &'static str, json: Bytes, files: Files) -> Self {
-        let body = match files.is_empty() {
-            true => Payload::Json(json),
-            false => Payload::Form(json, files),
-        };
-        Self {
-            about: About::TestNew,
-            ..Self::new(Method::POST, path, template, body)
-        }
-    }
-
-    pub(super) fn file(path: String, template: &'static str, file: File) -> Self {
-        Self::new(Method::POST, path, template, Payload::File(file))
-    }
-
-    fn method_name(&self) -> &'static str {
-        match self.method {
-            Method::GET => "GET",
-            Method::POST => "POST",
-            Method::PUT => "PUT",
-            Method::DELETE => "DELETE",
-            _ => "_OTHER",
-        }
-    }
-
-    /// The path names a connection: a 404 is about that, not about the route, and the request is
-    /// never cut off.
-    pub(super) fn of_a_connection(mut self) -> Self {
-        self.about = About::Connection;
-        self.to_the_end = true;
-        self
-    }
-
-    /// A 400 tells how the test of the connection's source failed.
-    pub(super) fn of_a_test(mut self) -> Self {
-        self.about = About::Test;
-        self
-    }
-
-    fn new(method: Method, path: String, template: &'static str, body: Payload) -> Self {
-        Self {
-            method,
-            path,
-            template,
-            body,
-            about: About::Team,
-            to_the_end: false,
-        }
-    }
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} /{}", self.method, self.path)
-    }
 }
 
 #[cfg(test)]

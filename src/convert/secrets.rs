@@ -18,6 +18,8 @@ const CUT: &str = "[redacted]";
 const RUN: usize = 8;
 /// The shortest secret that is cut out also within a word, in bytes.
 const WITHIN_WORDS: usize = 4;
+/// What drivers say by themselves. It is not cut out where nothing beside it is.
+const NO_SECRET: &str = "password";
 /// Marks of the parts of a connection string in the form `Password=…;`.
 const SECRET_KEYS: [&str; 5] = ["pass", "pwd", "secret", "token", "key"];
 
@@ -76,6 +78,14 @@ impl Secrets {
                 if secret.len() >= WITHIN_WORDS || is_a_word(text, &place) {
                     is_secret[place].fill(true);
                 }
+            }
+        }
+        for (begin, word) in text.match_indices(NO_SECRET) {
+            let end = begin + word.len();
+            let is_cut =
+                |place: Option<usize>| place.and_then(|at| is_secret.get(at)) == Some(&true);
+            if !is_cut(begin.checked_sub(1)) && !is_cut(Some(end)) {
+                is_secret[begin..end].fill(false);
             }
         }
         let mut left = String::with_capacity(text.len());

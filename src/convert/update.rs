@@ -117,11 +117,11 @@ impl Check<'_> {
         }
         self.refuse_to_clear(&changes);
         if named.contains(EXTRA_FIELDS) {
-            let extra = self.extra_fields(extra.unwrap_or_default());
-            if extra.is_empty() {
+            let extra = extra.unwrap_or_default();
+            if extra.fields.is_empty() {
                 self.invalid(EXTRA_FIELDS, "is named by the mask, but has no fields");
             }
-            changes.extend(extra);
+            changes.extend(self.extra_fields(extra));
         }
         changes
     }
@@ -131,11 +131,9 @@ impl Check<'_> {
         for field in types::fields().filter(|field| field.clear == Clear::Never) {
             let is_cleared = |value: &Value| value.is_null() || value == "";
             let Some(path) = field.path else { continue };
-            // A value that is wrong is no value.
-            if self.violations.iter().any(|found| found.field == path) {
-                continue;
-            }
-            if changes.get(field.rest).is_some_and(is_cleared) {
+            // A value that was refused is not among the changes either.
+            let is_refused = self.violations.iter().any(|found| found.field == path);
+            if changes.get(field.rest).is_some_and(is_cleared) && !is_refused {
                 let why = "cannot be cleared, Chartbrew would keep the old value: give a new one, \
                            or leave the field out of update_mask";
                 self.invalid(path, why);

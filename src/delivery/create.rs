@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{
-    Caller, Error, Origin,
+    Error, Origin,
     claim::Claim,
     clock::Began,
     effect::{Effect, Failure},
@@ -282,13 +282,8 @@ impl CreateOperation {
             team: self.create.team,
             id: connection_id,
         };
-        let files = &self.create.files;
-        // The attempts of the call are those of the create.
-        let sender = Caller {
-            attempts: Arc::default(),
-            ..self.caller.clone()
-        };
-        let uploaded = self.shared.upload(&sender, connection, files, claim);
+        let (files, caller) = (&self.create.files, self.caller.uncounted());
+        let uploaded = self.shared.upload(&caller, connection, files, claim);
         let row = uploaded.await.map_err(|cause| Error::FilesNotUploaded {
             connection_id,
             cause: Box::new(cause.failure.into()),

@@ -9,11 +9,17 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{sync::Mutex, time::Instant};
 
+use super::request_id::RETENTION;
 use crate::chartbrew::{Client, Dated, Error, Token, types::ConnectionList};
+
+/// How old a row may be that is looked for: as long as a request id is kept, and an hour in which
+/// its request was under way. A team's older rows are not kept in memory.
+const RECENT: Duration = RETENTION.saturating_add(Duration::from_secs(3600));
 
 /// A team, and who sees it: a list shows what its token may see.
 type Name = (i32, u64);
@@ -87,7 +93,7 @@ impl Latest {
             return Ok(list.clone());
         }
         let asked = Instant::now();
-        let list = Arc::new(client.list(token, team).await?);
+        let list = Arc::new(client.list(token, team, RECENT).await?);
         *latest = Some((asked, list.clone()));
         Ok(list)
     }

@@ -32,7 +32,7 @@ pub(super) struct ProgressCell(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     progress: Progress,
-    /// The caller has stopped to wait before this call sent anything. Nothing will be sent.
+    /// The caller has stopped to wait. Nothing more will be sent.
     is_withheld: bool,
 }
 
@@ -62,21 +62,15 @@ impl ProgressCell {
         Some(sending)
     }
 
-    /// The caller stops waiting, or has left. If this call has sent nothing until now, it never
-    /// will: a repeat of the call sends the request, and its result must not be changed by this
-    /// call.
+    /// The caller stops waiting, or has left. What this call has not sent until now it never will:
+    /// a repeat of the call sends it, and its result must not be changed by this call.
     pub(super) fn stop(&self) -> Progress {
         let mut state = self.lock();
-        match &state.progress {
-            Progress::Nothing | Progress::Unclaimed | Progress::Earlier => state.is_withheld = true,
-            Progress::Sending(sending) if sending.withhold() => {
-                state.is_withheld = true;
-                state.progress = Progress::Nothing;
-            }
-            Progress::Sending(_)
-            | Progress::Sent
-            | Progress::Created(_)
-            | Progress::FilesMissing(_) => {}
+        state.is_withheld = true;
+        if let Progress::Sending(sending) = &state.progress
+            && sending.withhold()
+        {
+            state.progress = Progress::Nothing;
         }
         state.progress.clone()
     }
@@ -107,18 +101,19 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_leaves_before_anything_was_sent_stops_the_call() {
-        for progress in [Progress::Nothing, Progress::Unclaimed, Progress::Earlier] {
+    fn nothing_more_is_sent_for_a_caller_that_has_left() {
+        for progress in [
+            Progress::Nothing,
+            Progress::Unclaimed,
+            Progress::Earlier,
+            Progress::Sent,
+            Progress::Created(1),
+        ] {
             let cell = ProgressCell::new(progress);
             let told = cell.stop();
             assert_eq!(format!("{told:?}"), format!("{:?}", cell.stop()));
             cell.set(Progress::Nothing);
             assert!(cell.begin_sending().is_none(), "{told:?}");
-        }
-        for progress in [Progress::Sent, Progress::Created(1)] {
-            let cell = ProgressCell::new(progress);
-            let told = cell.stop();
-            assert!(cell.begin_sending().is_some(), "{told:?}");
         }
     }
 }

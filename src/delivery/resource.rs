@@ -85,10 +85,12 @@ impl Delivery {
         connection: ConnectionRef,
         remove_datasets: bool,
     ) -> Result<(), Error> {
-        let client = &self.shared.client;
-        self.attempts(caller, Operation::Delete, |before: Before| async move {
+        let shared = &self.shared;
+        let deleted = self.attempts(caller, Operation::Delete, |before: Before| async move {
+            shared.source_tests.outdate(connection);
             let token = caller.token_to_send();
-            match client.delete(token, connection, remove_datasets).await {
+            let deleted = shared.client.delete(token, connection, remove_datasets);
+            match deleted.await {
                 // An attempt of this call deleted it, and its response was lost.
                 Err(RequestError::Rejected(Rejection::ConnectionNotFound))
                     if before.lost.is_some() =>
@@ -97,8 +99,10 @@ impl Delivery {
                 }
                 result => Ok(result?),
             }
-        })
-        .await
+        });
+        let deleted = deleted.await;
+        shared.source_tests.outdate(connection);
+        deleted
     }
 
     /// Lets Chartbrew connect to the source of a connection. Where the result says more than yes or
@@ -195,9 +199,11 @@ impl Delivery {
             () = sleep_until(caller.deadline.instant()) => EndedBy::Deadline,
             () = shared.grace_over.cancelled() => EndedBy::Shutdown,
         };
-        Err(match caller.attempts.load(Ordering::Relaxed) {
-            0 => Error::too_late(),
-            _ => Error::not_waited_for(effect, ended_by),
+        let has_sent = caller.attempts.load(Ordering::Relaxed) > 0;
+        // Of a read it makes no difference. It may also have waited for what another call has sent.
+        Err(match has_sent || effect == Effect::Read {
+            true => Error::not_waited_for(effect, ended_by),
+            false => Error::too_late(),
         })
     }
 }

@@ -49,11 +49,10 @@ impl Shared {
         // Another call's files must not come between these: a certificate and its key, say.
         // Nor is a turn of use that comes too late: files must not wait for it without end.
         let turn = timeout_at(caller.deadline.instant(), self.uploads.take(connection)).await;
-        let too_late = |_| NotUploaded {
-            failure: Failure::Stop(Error::too_late()),
-            some_are: false,
-        };
-        let _turn = turn.map_err(too_late)?;
+        let too_late = |_| Failure::Stop(Error::too_late());
+        let _turn = turn.map_err(too_late).map_err(not_uploaded(false))?;
+        // It may have come late.
+        check_time(caller, all_take).map_err(not_uploaded(false))?;
         let mut row = None;
         let mut files = files.iter().peekable();
         while let Some(file) = files.next() {

@@ -1,20 +1,20 @@
 //! The service's methods: each takes a message through metadata, convert, delivery and convert, and
 //! a failure through the table of errors.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tonic::{Request, Response, Status};
 
 use super::{
     Health, Settings,
-    call_record::CallRecord,
     metadata::{Incoming, TokenMissing},
     status::{About, Context},
 };
 use crate::{
-    chartbrew::Rejection,
+    chartbrew::{Rejection, types},
     convert::{self, Secrets, Violations},
-    delivery::{self, Caller, Delivery, Operation},
+    delivery::{self, Caller, Delivered, Delivery, Operation},
     proto::{self, connection_service_server::ConnectionService},
 };
 
@@ -33,29 +33,27 @@ pub(super) struct Handlers {
 #[derive(Debug)]
 struct Call {
     caller: Caller,
-    record: CallRecord,
     context: Context,
 }
 
 #[tonic::async_trait]
 impl ConnectionService for Handlers {
-    async fn create(
-        &self,
+    // Not an `async fn`: that would keep the places of the request and the create while it waits.
+    fn create<'a, 'f>(
+        &'a self,
         mut request: Request<proto::CreateRequest>,
-    ) -> Result<Response<proto::CreateResponse>, Status> {
-        let team_id = request.get_ref().team_id;
-        let about = About::team(Operation::Create, team_id);
-        let mut call = self.begin(&mut request, about, self.settings.create_deadline)?;
-        let create = call.check(convert::create(request.into_inner(), &self.settings.limits))?;
-        call.context.request_id = create.request_id;
-        let delivered = self.delivery.create(call.caller.clone(), create).await;
-        if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
-            call.context.forgets_ids = call.context.request_id.take().is_some();
+    ) -> BoxFuture<'f, Result<Response<proto::CreateResponse>, Status>>
+    where
+        'a: 'f,
+    {
+        match self.accept(&mut request) {
+            Ok((call, create)) => {
+                let Call { caller, context } = call;
+                let delivery = self.delivery.create(caller, create);
+                Box::pin(delivery.map(move |delivered| self.created(context, delivered)))
+            }
+            Err(status) => Box::pin(ready(Err(status))),
         }
-        call.record.delivered(delivered.origin);
-        let row = self.delivered(&call, delivered.result)?;
-        let connection = Some(Box::new(convert::connection(*row)));
-        Ok(Response::new(proto::CreateResponse { connection }))
     }
 
     async fn get(
@@ -67,7 +65,7 @@ impl ConnectionService for Handlers {
         let call = self.begin(&mut request, about, DEADLINE)?;
         let (connection, view) = call.check(convert::get(request.get_ref()))?;
         let row = self.delivery.get(&call.caller, connection).await;
-        let row = self.delivered(&call, row)?;
+        let row = self.delivered(&call.context, row)?;
         let connection = Some(Box::new(convert::connection_in(view, *row)));
         Ok(Response::new(proto::GetResponse { connection }))
     }
@@ -80,7 +78,7 @@ impl ConnectionService for Handlers {
         let call = self.begin(&mut request, about, DEADLINE)?;
         let (team, page, view) = call.check(convert::list(request.get_ref()))?;
         let page = self.delivery.list(&call.caller, team, page).await;
-        let page = self.delivered(&call, page)?;
+        let page = self.delivered(&call.context, page)?;
         Ok(Response::new(convert::page(view, team, page)))
     }
 
@@ -94,7 +92,7 @@ impl ConnectionService for Handlers {
         let update = convert::update(request.into_inner(), &self.settings.limits);
         let (connection, changes) = call.check(update)?;
         let row = self.delivery.update(&call.caller, connection, &changes);
-        let row = self.delivered(&call, row.await)?;
+        let row = self.delivered(&call.context, row.await)?;
         let connection = Some(Box::new(convert::connection(*row)));
         Ok(Response::new(proto::UpdateResponse { connection }))
     }
@@ -112,7 +110,7 @@ impl ConnectionService for Handlers {
         let deleted = self
             .delivery
             .delete(&call.caller, connection, remove_datasets);
-        self.delivered(&call, deleted.await)?;
+        self.delivered(&call.context, deleted.await)?;
         Ok(Response::new(proto::DeleteResponse {}))
     }
 
@@ -125,7 +123,7 @@ impl ConnectionService for Handlers {
         let call = self.begin(&mut request, about, DEADLINE)?;
         let connection = call.check(convert::test(request.get_ref()))?;
         let tested = self.delivery.test(&call.caller, connection).await;
-        let (tested, row) = self.delivered(&call, tested)?;
+        let (tested, row) = self.delivered(&call.context, tested)?;
         let row = row.unwrap_or_default();
         let secrets = Secrets::of_row(&row, call.caller.token.text());
         Ok(Response::new(convert::tested(tested, &secrets)))
@@ -140,7 +138,7 @@ impl ConnectionService for Handlers {
         let test = convert::test_new(request.into_inner(), &self.settings.limits);
         let test = call.check(test)?;
         let tested = self.delivery.test_new(&call.caller, &test).await;
-        let tested = self.delivered(&call, tested)?;
+        let tested = self.delivered(&call.context, tested)?;
         let token = call.caller.token.text();
         let secrets = Secrets::of_settings(&test.settings, &test.files, token);
         let proto::TestResponse {
@@ -166,7 +164,7 @@ impl ConnectionService for Handlers {
         let upload = convert::upload_files(request.into_inner(), &self.settings.limits);
         let (connection, files) = call.check(upload)?;
         let row = self.delivery.upload(&call.caller, connection, files).await;
-        let row = self.delivered(&call, row)?;
+        let row = self.delivered(&call.context, row)?;
         let view = proto::ConnectionView::Basic;
         let connection = Some(Box::new(convert::connection_in(view, *row)));
         Ok(Response::new(proto::UploadFilesResponse { connection }))
@@ -176,6 +174,34 @@ impl ConnectionService for Handlers {
 // === impl Handlers ===
 
 impl Handlers {
+    /// Reads what is to be created, and for whom.
+    fn accept(
+        &self,
+        request: &mut Request<proto::CreateRequest>,
+    ) -> Result<(Call, types::Create), Status> {
+        let about = About::team(Operation::Create, request.get_ref().team_id);
+        let mut call = self.begin(request, about, self.settings.create_deadline)?;
+        let message = std::mem::take(request.get_mut());
+        let create = call.check(convert::create(message, &self.settings.limits))?;
+        call.context.request_id = create.request_id;
+        Ok((call, create))
+    }
+
+    /// The response to a create.
+    fn created(
+        &self,
+        mut context: Context,
+        delivered: Delivered,
+    ) -> Result<Response<proto::CreateResponse>, Status> {
+        if self.health.is_stopping() && !self.delivery.ids_outlive_process() {
+            context.forgets_ids = context.request_id.take().is_some();
+        }
+        context.record.delivered(delivered.origin);
+        let row = self.delivered(&context, delivered.result)?;
+        let connection = Some(Box::new(convert::connection(*row)));
+        Ok(Response::new(proto::CreateResponse { connection }))
+    }
+
     /// What comes before the message is looked at.
     fn begin<T>(
         &self,
@@ -184,28 +210,30 @@ impl Handlers {
         deadline: Duration,
     ) -> Result<Call, Status> {
         let incoming = Incoming::read(request);
-        let record = incoming.received.record.clone();
         let context = Context {
             about: Some(about),
             own_token: self.settings.own_token.is_some(),
-            ..Context::new(&record)
+            ..Context::new(&incoming.received.record)
         };
         let token = incoming.received.token.clone();
         let token = token.ok_or_else(|| context.token_missing(TokenMissing::Absent))?;
         Ok(Call {
             caller: incoming.caller(token, deadline),
-            record,
             context,
         })
     }
 
     /// The result of a call, or its failure as a status.
-    fn delivered<T>(&self, call: &Call, result: Result<T, delivery::Error>) -> Result<T, Status> {
+    fn delivered<T>(
+        &self,
+        context: &Context,
+        result: Result<T, delivery::Error>,
+    ) -> Result<T, Status> {
         // A gateway whose own token is rejected can serve nobody.
         if self.settings.own_token.is_some() && result.as_ref().is_err_and(is_token_rejected) {
             self.health.token_rejected();
         }
-        result.map_err(|error| call.context.delivery(&error))
+        result.map_err(|error| context.delivery(&error))
     }
 }
 

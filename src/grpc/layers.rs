@@ -58,7 +58,7 @@ impl<S> Layers<S> {
         request: Request<B>,
     ) -> impl Future<Output = Response<CallBody>> + use<S, B>
     where
-        S: Service<Request<LimitedBody<B>>, Response = Response<Body>, Error = Infallible>,
+        S: Service<Request<Box<LimitedBody<B>>>, Response = Response<Body>, Error = Infallible>,
     {
         let record = CallRecord::begin(request.headers());
         // Outermost, so that no response is missed: not a panic's, not a refusal by tonic.
@@ -84,7 +84,7 @@ impl<S> Layers<S> {
         record: &CallRecord,
     ) -> Result<Handled<S::Future>, Status>
     where
-        S: Service<Request<LimitedBody<B>>>,
+        S: Service<Request<Box<LimitedBody<B>>>>,
     {
         let method = methods::of(request.uri().path().trim_start_matches('/'));
         let token = identity::token(self.own_token.take(), method, request.headers())
@@ -124,7 +124,7 @@ async fn respond(
 impl<S> hyper::service::Service<Request<hyper::body::Incoming>> for Layers<S>
 where
     S: Service<
-            Request<LimitedBody<hyper::body::Incoming>>,
+            Request<Box<LimitedBody<hyper::body::Incoming>>>,
             Response = Response<Body>,
             Error = Infallible,
             Future: Send,

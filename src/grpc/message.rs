@@ -70,16 +70,19 @@ impl MessageLimits {
         &self,
         request: Request<B>,
         record: &CallRecord,
-    ) -> Request<LimitedBody<B>> {
+    ) -> Request<Box<LimitedBody<B>>> {
         let encoding = request.headers().get("grpc-encoding");
         let is_compressed = encoding.is_some_and(|encoding| encoding != "identity");
-        request.map(|inner| LimitedBody {
-            inner,
-            limits: self.clone(),
-            record: record.clone(),
-            is_compressed,
-            held: None,
-            waiting: None,
+        // Boxed: tonic keeps several places for a request until it has responded.
+        request.map(|inner| {
+            Box::new(LimitedBody {
+                inner,
+                limits: self.clone(),
+                record: record.clone(),
+                is_compressed,
+                held: None,
+                waiting: None,
+            })
         })
     }
 }

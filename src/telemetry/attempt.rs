@@ -23,7 +23,8 @@ pub struct Attempt {
     method: &'static str,
     template: &'static str,
     trace: TraceContext,
-    span: Option<Span>,
+    /// Boxed: few requests have one, and all would have the place for it.
+    span: Option<Box<Span>>,
     began: Instant,
     status: Option<u16>,
     ended: bool,
@@ -56,7 +57,7 @@ impl Attempt {
                 .span_builder(format!("{method} {template}"))
                 .with_kind(SpanKind::Client)
                 .with_attributes(attributes);
-            tracer.build_with_context(builder, context)
+            Box::new(tracer.build_with_context(builder, context))
         });
         Self {
             method,

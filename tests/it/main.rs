@@ -17,6 +17,7 @@ mod limits;
 mod modules;
 mod outage;
 mod request_id_store;
+mod resource;
 mod resource_errors;
 mod security;
 mod store_suite;

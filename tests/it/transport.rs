@@ -461,7 +461,10 @@ async fn lists_share_a_connection_and_creates_have_their_own() {
     .await;
     let (client, token) = (client(&raw.url), Token::parse("t").unwrap());
     for _ in 0..3 {
-        client.list(&token, 1).await.unwrap();
+        client
+            .list(&token, 1, std::time::Duration::MAX)
+            .await
+            .unwrap();
     }
     assert_eq!(raw.connections(), 1);
     for _ in 0..3 {
@@ -483,7 +486,10 @@ async fn a_pooled_connection_that_died_while_idle_costs_a_list_nothing() {
     .await;
     let (client, token) = (client(&raw.url), Token::parse("t").unwrap());
     for n in 1..=3 {
-        client.list(&token, 1).await.unwrap();
+        client
+            .list(&token, 1, std::time::Duration::MAX)
+            .await
+            .unwrap();
         assert_eq!(raw.connections(), n);
         // The server's FIN has been sent; let it be seen.
         tokio::task::yield_now().await;

@@ -12,6 +12,7 @@ mod control;
 mod cut_off;
 mod faults;
 mod raw;
+mod recorded;
 mod replay;
 mod rows;
 mod testing;

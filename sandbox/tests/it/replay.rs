@@ -1,13 +1,12 @@
 //! Replays every recorded request in order, and compares the responses with the recorded ones.
 
-use std::collections::BTreeMap;
-
-use chartbrew_sandbox::{Database, Settings, TOKEN};
+use chartbrew_sandbox::{Settings, TOKEN};
 use serde_json::{Value, json};
 
 use super::{
     Running,
     raw::{Reply, Request},
+    recorded::{self, Recorded},
 };
 
 /// Cases of the first recording that are not replayed, each with its reason.
@@ -18,35 +17,20 @@ const LEFT_OUT: [(&str, &str); 1] = [(
 
 #[tokio::test]
 async fn the_sandbox_answers_as_the_real_server_was_recorded() {
-    let recorded: Vec<Value> = serde_json::from_str(include_str!("recorded.json")).unwrap();
+    let Recorded { cases, settings } = recorded::creates();
     for (name, _) in LEFT_OUT {
-        let exists = recorded.iter().any(|case| case["name"] == name);
+        let exists = cases.iter().any(|case| case["name"] == name);
         assert!(exists, "{name} is left out, but is no recorded case");
     }
     let is_left_out = |case: &Value| LEFT_OUT.iter().any(|(name, _)| case["name"] == *name);
-    let replayed: Vec<Value> = recorded.into_iter().filter(|c| !is_left_out(c)).collect();
-    replay(&replayed, Settings::default()).await;
+    let replayed: Vec<Value> = cases.into_iter().filter(|c| !is_left_out(c)).collect();
+    replay(&replayed, settings).await;
 }
 
-/// The rest of the resource. Its recording began with row 4714, beside a database on port 3306,
-/// whose schema the sandbox is given as it was recorded.
 #[tokio::test]
 async fn the_sandbox_treats_a_stored_connection_as_the_real_server_was_recorded() {
-    let recorded = include_str!("recorded-resource.json");
-    let recorded: Vec<Value> = serde_json::from_str(recorded).unwrap();
-    let tested = recorded
-        .iter()
-        .find(|c| c["name"] == "test_unsaved_mysql_ok");
-    let database = Database {
-        schema: tested.unwrap()["response"]["json"]["schema"].clone(),
-        password: Some("cb".into()),
-    };
-    let settings = Settings {
-        first_id: 4714,
-        databases: BTreeMap::from([("127.0.0.1:3306".into(), database)]),
-        ..Settings::default()
-    };
-    replay(&recorded, settings).await;
+    let Recorded { cases, settings } = recorded::resource();
+    replay(&cases, settings).await;
 }
 
 /// Sends every recorded request in order, and compares.

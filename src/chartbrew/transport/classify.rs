@@ -74,11 +74,15 @@ pub(super) fn classify_http2(error: &hyper::Error, state: &SendState) -> Error {
     }
 }
 
-/// Whether the server did not and will not process the stream (RFC 9113, 8.7): it was refused, or a
-/// GOAWAY leaves it out. h2 ends a stream with the error of a GOAWAY that was received only if the
-/// stream's id is above the last one in it.
+/// Whether the server did not and will not process the stream: a GOAWAY leaves it out (RFC 9113,
+/// 6.8). h2 ends a stream with the error of a GOAWAY that was received only if the stream's id is
+/// above the last one in it.
+///
+/// REFUSED_STREAM ought to say so too (8.7), but does not: HAProxy also answers so when a connection to
+/// Chartbrew that it had used before breaks under a request that it has forwarded, "so that the client
+/// retries" (its `http_ana.c` and `mux_h2.c`).
 fn is_unprocessed(error: &h2::Error) -> bool {
-    error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    error.is_remote() && error.is_go_away()
 }
 
 /// The first cause of a type, also inside `io::Error`, which hides its content from `source`.

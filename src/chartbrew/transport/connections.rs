@@ -20,11 +20,10 @@
 //! |---|---|
 //! | both | the connection or the stream ended before the body was begun |
 //! | HTTP/1.1 | `100 Continue` did not come: the body was not begun then |
-//! | HTTP/2 | the stream was reset with `REFUSED_STREAM` (RFC 9113, 8.7) |
 //! | HTTP/2 | its id is above the last one in a GOAWAY (RFC 9113, 6.8) |
 //!
-//! Everything else that happens once the body was begun leaves the outcome unknown: another reset, a
-//! GOAWAY that includes the stream, a connection that ends or does not respond to pings.
+//! Everything else that happens once the body was begun leaves the outcome unknown: a reset (HAProxy
+//! sends REFUSED_STREAM also for what it has forwarded), a GOAWAY that includes the stream, a connection that ends or does not respond to pings.
 //!
 //! **HTTP/1.1**: a server is trusted once [`KEPT_FOR_TRUST`](pool::KEPT_FOR_TRUST) used connections have
 //! worked. It is not trusted for [`CAREFUL_FOR`](pool::CAREFUL_FOR) after it has closed a connection earlier than it
@@ -51,7 +50,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Response, Uri, header::CONNECTION};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
@@ -247,10 +246,12 @@ impl Connections {
             .map_err(|error| Error::NotSent(classify_connect(&*error)))?;
         let speaks_http2 = stream.connected().is_negotiated_h2();
         self.shared.expect(speaks_http2);
-        Ok(match speaks_http2 {
-            // Boxed: otherwise each would take the memory of the other.
-            true => Connected::Http2(Box::pin(self.shared.open(stream)).await?),
-            false => Connected::Http1(Box::pin(http1::open(stream)).await?),
+        // Boxed: otherwise each would take the memory of the others.
+        Ok(match stream {
+            stream if speaks_http2 => Connected::Http2(Box::pin(self.shared.open(stream)).await?),
+            // Apart: otherwise a connection in the clear would have a place for TLS.
+            MaybeHttpsStream::Http(tcp) => Connected::Http1(Box::pin(http1::open(tcp)).await?),
+            MaybeHttpsStream::Https(tls) => Connected::Http1(Box::pin(http1::open(tls)).await?),
         })
     }
 

@@ -106,10 +106,10 @@ where
 }
 
 /// Reads a response of success as it arrives, until `take` has enough of it. What `take` does not
-/// want is not waited for.
+/// want is not waited for. `take` is also given when the server answered, by its own clock.
 pub(super) async fn read_in_pieces<B>(
     mut response: Response<B>,
-    mut take: impl FnMut(&[u8]) -> Result<bool, Unreadable>,
+    mut take: impl FnMut(Option<Timestamp>, &[u8]) -> Result<bool, Unreadable>,
 ) -> Result<Option<Timestamp>, Error>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -124,7 +124,7 @@ where
         let Ok(chunk) = frame.into_data() else {
             continue;
         };
-        match take(&chunk) {
+        match take(head.date, &chunk) {
             Ok(true) => {}
             Ok(false) => break,
             Err(unreadable) => return Err(head.unread(unreadable)),

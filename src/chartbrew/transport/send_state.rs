@@ -1,6 +1,7 @@
 //! Whether a request is sent: decided by the first of sender and caller.
 
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::{
         Arc,
@@ -16,6 +17,8 @@ use http_body::{Body, Frame, SizeHint};
 const WAITING: u8 = 0;
 const BEGUN: u8 = 1;
 const WITHHELD: u8 = 2;
+/// It had begun when the caller would have withheld it.
+const BEGUN_AND_LEFT: u8 = 3;
 
 /// Whether the body of a request has begun to be sent, or never will be. Cheap to clone.
 ///
@@ -25,7 +28,18 @@ const WITHHELD: u8 = 2;
 /// [`withhold`](Self::withhold) and the first byte exclude each other. Only where the server says
 /// over HTTP/2 that it did not process the request is it open again.
 #[derive(Clone, Debug, Default)]
-pub struct SendState(Arc<AtomicU8>);
+pub struct SendState(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: AtomicU8,
+    /// Woken by each decision.
+    waker: AtomicWaker,
+}
+
+/// A [`GuardedBody`] in few bytes: a request has several places on its way, in the futures that pass it
+/// on and in hyper's channel to the connection.
+pub(super) type SentBody = Box<GuardedBody>;
 
 /// A body that asks its [`SendState`] before its first byte, and waits for a [`Go`] if it has one.
 #[derive(Debug)]
@@ -37,10 +51,7 @@ pub(super) struct GuardedBody {
 
 /// Whether a body may go out on the connection that it waits on: given or refused, once.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Go {
-    decided: SendState,
-    waker: Arc<AtomicWaker>,
-}
+pub(super) struct Go(SendState);
 
 /// The request was withheld.
 #[derive(Debug, thiserror::Error)]
@@ -53,36 +64,72 @@ impl SendState {
     /// Whether a byte of the body may have been sent.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == BEGUN
+        matches!(self.now(), BEGUN | BEGUN_AND_LEFT)
     }
 
     /// Keeps the body from being sent. Returns whether that came in time: then no byte of it was
     /// sent, and none will be.
     #[must_use]
     pub fn withhold(&self) -> bool {
-        self.become_unless_decided(WITHHELD)
+        let withheld = self.change(|state| match state {
+            WAITING | WITHHELD => WITHHELD,
+            _ => BEGUN_AND_LEFT,
+        });
+        withheld == WITHHELD
     }
 
     /// What was sent proved to be unprocessed, and its connection sends no more of it: as if nothing
-    /// had been sent.
+    /// had been sent. If the caller has left meanwhile, it is not sent again.
     pub(super) fn take_back(&self) {
-        // Nobody else decides once it has begun.
-        self.0.store(WAITING, Ordering::SeqCst);
+        self.change(|state| match state {
+            BEGUN => WAITING,
+            BEGUN_AND_LEFT => WITHHELD,
+            state => state,
+        });
     }
 
     pub(super) fn is_withheld(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == WITHHELD
+        self.now() == WITHHELD
+    }
+
+    /// Waits until it is withheld.
+    pub(super) async fn withheld(&self) {
+        poll_fn(|cx| match self.poll_decided(cx) {
+            Poll::Ready(WITHHELD) => Poll::Ready(()),
+            Poll::Ready(_) | Poll::Pending => Poll::Pending,
+        })
+        .await;
     }
 
     /// Whether the body may be sent, which it then is taken to be.
     fn begin(&self) -> bool {
-        self.become_unless_decided(BEGUN)
+        let begun = self.change(|state| match state {
+            WAITING => BEGUN,
+            state => state,
+        });
+        begun != WITHHELD
     }
 
-    fn become_unless_decided(&self, next: u8) -> bool {
+    fn now(&self) -> u8 {
+        self.0.state.load(Ordering::SeqCst)
+    }
+
+    fn change(&self, next: impl Fn(u8) -> u8) -> u8 {
         let order = Ordering::SeqCst;
-        let decided = self.0.compare_exchange(WAITING, next, order, order);
-        decided.err().unwrap_or(next) == next
+        let changed = self
+            .0
+            .state
+            .fetch_update(order, order, |state| Some(next(state)));
+        self.0.waker.wake();
+        changed.map_or_else(|state| state, next)
+    }
+
+    fn poll_decided(&self, cx: &Context<'_>) -> Poll<u8> {
+        self.0.waker.register(cx.waker());
+        match self.now() {
+            WAITING => Poll::Pending,
+            decided => Poll::Ready(decided),
+        }
     }
 }
 
@@ -90,24 +137,16 @@ impl SendState {
 
 impl Go {
     pub(super) fn give(&self) {
-        self.decided.begin();
-        self.waker.wake();
+        self.0.begin();
     }
 
     /// Returns whether that came in time.
     pub(super) fn refuse(&self) -> bool {
-        let refused = self.decided.withhold();
-        self.waker.wake();
-        refused
+        self.0.withhold()
     }
 
     fn poll(&self, cx: &Context<'_>) -> Poll<bool> {
-        self.waker.register(cx.waker());
-        match self.decided.0.load(Ordering::SeqCst) {
-            BEGUN => Poll::Ready(true),
-            WITHHELD => Poll::Ready(false),
-            _ => Poll::Pending,
-        }
+        self.0.poll_decided(cx).map(|decided| decided != WITHHELD)
     }
 }
 
@@ -174,7 +213,16 @@ mod tests {
         assert!(!sent.has_begun());
         let whole = GuardedBody::new(body.clone(), sent.clone()).collect().await;
         assert_eq!(whole.unwrap().to_bytes(), body);
-        assert!(sent.has_begun() && !sent.withhold());
+        assert!(sent.has_begun() && !sent.withhold() && sent.has_begun());
+        // Its caller has left: it is not sent for nobody.
+        sent.take_back();
+        assert!(sent.is_withheld() && !sent.begin());
+        sent.withheld().await;
+
+        let refused = SendState::default();
+        assert!(refused.begin());
+        refused.take_back();
+        assert!(!refused.has_begun() && refused.begin());
 
         let withheld = SendState::default();
         assert!(withheld.withhold() && withheld.withhold());

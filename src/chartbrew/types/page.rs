@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Connection, Unreadable};
+use super::Connection;
 
 /// The place of a connection in a team's list. The first of the list is the smallest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,9 +55,15 @@ pub struct PageReader {
 /// As much of a row as its place needs.
 #[derive(Deserialize)]
 struct Place {
-    id: serde_json::Value,
+    id: Value,
     #[serde(default, rename = "createdAt")]
-    created_at: serde_json::Value,
+    created_at: Value,
+}
+
+/// When a row was created. `None`: it does not say, or is no row.
+pub(super) fn created_at(row: &[u8]) -> Option<Timestamp> {
+    let place: Place = serde_json::from_slice(row).ok()?;
+    place.created_at.as_str()?.parse().ok()
 }
 
 // === impl Position ===
@@ -147,106 +154,6 @@ impl PageReader {
         Page {
             next: last.filter(|_| has_next),
             rows: self.kept.into_values().collect(),
-        }
-    }
-}
-
-/// Cuts a JSON array into its elements while it arrives. Only the element that is arriving is
-/// kept.
-#[derive(Debug, Default)]
-pub struct Elements {
-    /// What has arrived of the current element.
-    part: Vec<u8>,
-    place: PlaceInArray,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum PlaceInArray {
-    /// The array has not begun.
-    #[default]
-    Before,
-    /// Between elements, or within one that has no brackets and quotes: a number, say.
-    Between,
-    /// Within brackets, this many of them.
-    Nested(usize),
-    /// Within a text.
-    Text(usize),
-    /// After a backslash in a text.
-    Escape(usize),
-    /// The array has ended.
-    After,
-}
-
-// === impl Elements ===
-
-impl Elements {
-    /// Takes the next bytes and gives each element that they complete to `each`, until that says
-    /// that it needs no more. Returns whether it needs more.
-    ///
-    /// # Errors
-    /// If what arrives is no array, or an element is larger than `max` bytes.
-    pub fn push(
-        &mut self,
-        bytes: &[u8],
-        max: usize,
-        mut each: impl FnMut(&[u8]) -> bool,
-    ) -> Result<bool, Unreadable> {
-        use PlaceInArray::{After, Before, Between, Escape, Nested, Text};
-        let mut begin = 0;
-        for (index, byte) in bytes.iter().enumerate() {
-            let next = match (self.place, byte) {
-                (Before, b'[') => {
-                    begin = index + 1;
-                    Between
-                }
-                (Before | After, b' ' | b'\t' | b'\r' | b'\n') => self.place,
-                (Before | After, _) => return Err(Unreadable::WrongShape),
-                (Between, b',' | b']') => {
-                    self.part.extend_from_slice(&bytes[begin..index]);
-                    begin = index + 1;
-                    let needs_more = self.part.trim_ascii().is_empty() || each(&self.part);
-                    self.part.clear();
-                    if !needs_more {
-                        return Ok(false);
-                    }
-                    match byte {
-                        b',' => Between,
-                        _ => After,
-                    }
-                }
-                (Between, b'{' | b'[') => Nested(1),
-                (Between, b'"') => Text(0),
-                (Between, _) => Between,
-                (Nested(depth), b'{' | b'[') => Nested(depth + 1),
-                (Nested(1), b'}' | b']') => Between,
-                (Nested(depth), b'}' | b']') => Nested(depth - 1),
-                (Nested(depth), b'"') => Text(depth),
-                (Nested(depth), _) => Nested(depth),
-                (Text(depth), b'\\') => Escape(depth),
-                (Text(0), b'"') => Between,
-                (Text(depth), b'"') => Nested(depth),
-                (Text(depth) | Escape(depth), _) => Text(depth),
-            };
-            self.place = next;
-        }
-        if !matches!(self.place, Before | After) {
-            self.part.extend_from_slice(&bytes[begin..]);
-        }
-        match self.part.len() > max {
-            true => Err(Unreadable::TooLarge),
-            false => Ok(true),
-        }
-    }
-
-    /// The list has ended.
-    ///
-    /// # Errors
-    /// If its end is missing.
-    pub fn finish(self) -> Result<(), Unreadable> {
-        match self.place {
-            PlaceInArray::After => Ok(()),
-            PlaceInArray::Before => Err(Unreadable::WrongShape),
-            _ => Err(Unreadable::CutShort),
         }
     }
 }

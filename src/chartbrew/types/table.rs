@@ -102,9 +102,9 @@ macro_rules! connection_fields {
         active: bool = "active" {
             check: as_is, show: as_is, compare: DefaultFlag(true), clear: Null, secret: No,
         }
-        /// The OAuth grant that it uses. (That null clears it was not measured.)
+        /// The OAuth grant that it uses.
         oauth_id: String = "oauth_id" {
-            check: oauth_id, show: as_is, compare: Equal, clear: Never, secret: No,
+            check: oauth_id, show: as_is, compare: Equal, clear: Null, secret: No,
         }
     }
     ssh {

@@ -104,11 +104,12 @@ fn words_of(error: &Map<String, Value>) -> String {
         Some(port) => format!("{address}:{port}"),
         None => address,
     });
-    let what = [text(parent, "syscall"), text(parent, "code"), place];
-    let what: Vec<_> = what.into_iter().flatten().collect();
-    said.or_else(|| (!what.is_empty()).then(|| what.join(" ")))
-        .or_else(|| text(error, "name"))
-        .unwrap_or_default()
+    let what = [
+        text(parent, "syscall").or_else(|| text(error, "name")),
+        text(parent, "code"),
+        place,
+    ];
+    said.unwrap_or_else(|| what.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
 impl fmt::Debug for Tested {
@@ -140,7 +141,7 @@ mod tests {
             (denied, "Access denied for user 'u'@'h'"),
             (
                 r#"{"name":"SequelizeConnectionError","parent":{"code":"28P01"}}"#,
-                "28P01",
+                "SequelizeConnectionError 28P01",
             ),
             (
                 r#"{"name":"SequelizeConnectionError","parent":{}}"#,

@@ -143,3 +143,12 @@ fn a_password_that_is_also_the_connection_string_is_one() {
     let row = row(&json!({"id": 1, "connectionString": url, "password": url}));
     assert_eq!(Secrets::of_row(&row, "").cut_out_of(url), "[redacted]");
 }
+
+#[test]
+fn the_word_password_is_no_secret_but_within_one() {
+    let row = row(&json!({"id": 1, "password": "old-password-7"}));
+    let secrets = Secrets::of_row(&row, "");
+    let told = "(using password: YES) old-password-7, old-password, password-7";
+    let left = "(using password: YES) [redacted], [redacted], [redacted]";
+    assert_eq!(secrets.cut_out_of(told), left);
+}

@@ -127,7 +127,7 @@ fn fields() -> Vec<(&'static str, &'static str, Value, bool)> {
             "oauth_id",
             "oauth_id",
             json!("123e4567-e89b-42d3-a456-426614174000"),
-            false,
+            true,
         ),
         ("ssh.enabled", "useSsh", json!(true), true),
         ("ssh.host", "sshHost", json!("sh"), false),

@@ -31,14 +31,18 @@ impl About {
         }
     }
 
-    /// What was not done, to end a sentence. Empty for what changes nothing anyway.
+    /// What was not done, to end a sentence. Empty for what changes nothing anyway, and for uploads:
+    /// the files before the one that failed were uploaded.
     pub(super) fn and_nothing(self) -> &'static str {
         match self.operation {
             Operation::Create => "; nothing was created",
             Operation::Update => "; nothing was changed",
             Operation::Delete => "; nothing was deleted",
-            Operation::UploadFiles => "; nothing was uploaded",
-            Operation::Get | Operation::List | Operation::Test | Operation::TestNew => "",
+            Operation::Get
+            | Operation::List
+            | Operation::Test
+            | Operation::TestNew
+            | Operation::UploadFiles => "",
         }
     }
 

@@ -18,19 +18,20 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 /// Starts the embedded Chartbrew.
 pub(crate) async fn sandbox() -> Handle {
-    start(sandbox::Settings::default()).await
+    sandbox_with(sandbox::Settings::default()).await
 }
 
 /// Starts one that announces to keep idle connections for this long, and does so.
 pub(crate) async fn sandbox_that_keeps_for(keep_alive: Duration) -> Handle {
-    start(sandbox::Settings {
+    sandbox_with(sandbox::Settings {
         keep_alive,
         ..sandbox::Settings::default()
     })
     .await
 }
 
-async fn start(settings: sandbox::Settings) -> Handle {
+/// Starts one that is set up like this.
+pub(crate) async fn sandbox_with(settings: sandbox::Settings) -> Handle {
     let sandbox = Sandbox::bind(settings).await.unwrap();
     let handle = sandbox.handle();
     tokio::spawn(sandbox.run(std::future::pending()));

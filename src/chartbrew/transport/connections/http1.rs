@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, TryFutureExt};
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{CONNECTION, EXPECT},
@@ -18,7 +19,7 @@ use crate::chartbrew::{
     Error, NotSent, Unknown,
     transport::{
         classify::classify_send,
-        send_state::{GuardedBody, SendState},
+        send_state::{SendState, SentBody},
     },
 };
 
@@ -47,11 +48,12 @@ where
     let (sender, connection) = handshake(io)
         .await
         .map_err(|_| Error::NotSent(NotSent::Connect))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+    // Not an `async` block: that would have a second place for the connection.
+    tokio::spawn(connection.map(|ended| {
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection to Chartbrew ended");
         }
-    });
+    }));
     Ok(sender)
 }
 
@@ -59,7 +61,7 @@ where
 pub(super) async fn send_expecting(
     pool: &Pool,
     sender: &mut Sender,
-    mut request: Request<GuardedBody>,
+    mut request: Request<SentBody>,
     state: &SendState,
 ) -> Result<Response<Incoming>, Error> {
     let go = request.body_mut().wait_for_go();
@@ -90,12 +92,14 @@ pub(super) async fn send_expecting(
     Ok(response)
 }
 
-pub(super) async fn send(
+/// Sends the request, and returns what waits for its response.
+pub(super) fn send<'a>(
     sender: &mut Sender,
-    request: Request<GuardedBody>,
-    state: &SendState,
-) -> Result<Response<Incoming>, Error> {
-    let response = sender.send_request(request).await;
+    request: Request<SentBody>,
+    state: &'a SendState,
+) -> impl Future<Output = Result<Response<Incoming>, Error>> + use<'a> {
+    // Not an `async fn`: that would have a place for the request, beside hyper's own.
+    let response = sender.send_request(request);
     response.map_err(|error| classify_send(&error, state))
 }
 

@@ -26,7 +26,7 @@ use crate::chartbrew::{
     Error, NotSent,
     transport::{
         classify::classify_http2,
-        send_state::{GuardedBody, SendState},
+        send_state::{SendState, SentBody},
     },
 };
 
@@ -62,7 +62,7 @@ struct State {
 
 #[derive(Debug)]
 struct Current {
-    sender: SendRequest<GuardedBody>,
+    sender: SendRequest<SentBody>,
     usage: Arc<Mutex<Usage>>,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Turn {
 /// A stream of the shared connection, for one request. Dropped when its response was read.
 #[derive(Debug)]
 pub(in crate::chartbrew::transport) struct Stream {
-    sender: SendRequest<GuardedBody>,
+    sender: SendRequest<SentBody>,
     usage: Arc<Mutex<Usage>>,
     /// It is not the first one of its connection.
     is_later: bool,
@@ -169,10 +169,15 @@ impl Shared {
     pub(super) async fn send(
         &self,
         stream: &mut Stream,
-        request: Request<GuardedBody>,
+        request: Request<SentBody>,
         state: &SendState,
     ) -> Result<Response<Incoming>, Error> {
-        let response = stream.sender.send_request(request).await;
+        let response = tokio::select! {
+            biased;
+            response = stream.sender.send_request(request) => response,
+            // It may wait for a stream for as long as the server has none.
+            () = state.withheld() => return Err(Error::NotSent(NotSent::Withheld)),
+        };
         let response = response.map_err(|error| classify_http2(&error, state));
         match response {
             Err(Error::NotSent(NotSent::Connect | NotSent::Refused)) => self.replace(stream),

@@ -12,7 +12,7 @@ use crate::{
         Error, NotSent,
         transport::{
             AGENT, JSON,
-            send_state::{GuardedBody, SendState},
+            send_state::{GuardedBody, SendState, SentBody},
         },
     },
     telemetry::Attempt,
@@ -35,7 +35,7 @@ pub(in crate::chartbrew::transport) struct Outgoing {
 // === impl Outgoing ===
 
 impl Outgoing {
-    pub(super) fn over_http1(&self, attempt: &Attempt) -> Request<GuardedBody> {
+    pub(super) fn over_http1(&self, attempt: &Attempt) -> Request<SentBody> {
         let mut request = self.request(Uri::from(self.path.clone()), attempt);
         request.headers_mut().insert(HOST, self.host.clone());
         request
@@ -46,7 +46,7 @@ impl Outgoing {
         &self,
         server: &Uri,
         attempt: &Attempt,
-    ) -> Result<Request<GuardedBody>, Error> {
+    ) -> Result<Request<SentBody>, Error> {
         let mut parts = server.clone().into_parts();
         parts.authority = self.host.as_bytes().try_into().ok();
         parts.path_and_query = Some(self.path.clone());
@@ -54,9 +54,9 @@ impl Outgoing {
         Ok(self.request(uri, attempt))
     }
 
-    fn request(&self, uri: Uri, attempt: &Attempt) -> Request<GuardedBody> {
+    fn request(&self, uri: Uri, attempt: &Attempt) -> Request<SentBody> {
         let body = GuardedBody::new(self.json.clone(), self.state.clone());
-        let mut request = Request::new(body);
+        let mut request = Request::new(Box::new(body));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri;
         let headers = request.headers_mut();

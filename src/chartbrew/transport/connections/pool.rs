@@ -12,7 +12,7 @@ use std::{
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
-use crate::chartbrew::transport::send_state::GuardedBody;
+use crate::chartbrew::transport::send_state::SentBody;
 
 /// A connection that was idle for less is as good as a fresh one.
 pub(super) const RECENTLY: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ struct Trust {
     careful_until: Option<Instant>,
 }
 
-pub(super) type Sender = SendRequest<GuardedBody>;
+pub(super) type Sender = SendRequest<SentBody>;
 
 #[derive(Debug)]
 struct Idle {
