@@ -13,6 +13,8 @@ use chartbrew_gateway::{
 use prost::Message;
 use serde_json::{Map, Value};
 
+use super::{pages, tested};
+
 /// Bytes before the body: two of the status, one of the route.
 pub const HEAD: usize = 3;
 
@@ -65,6 +67,8 @@ pub fn run(data: &[u8]) {
         is_recognised(row);
     }
     list(body, &row);
+    pages::run(body, usize::from(low));
+    tested::run(body, row.as_ref().ok());
 }
 
 /// A refusal names fields that the API has, each once, and the status that was answered.

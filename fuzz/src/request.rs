@@ -12,6 +12,8 @@ use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::resource;
+
 /// Up to here every whole number is a double of its own: 2^53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -20,6 +22,7 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 /// # Panics
 /// If a promise is broken.
 pub fn run(data: &[u8]) {
+    resource::run(data);
     let Ok(request) = CreateRequest::decode(data) else {
         return;
     };
@@ -31,6 +34,7 @@ pub fn run(data: &[u8]) {
         file_bytes: 4,
         nesting: 3,
     };
+    resource::update_of(&request, data);
     for limits in [Limits::default(), small] {
         let result = convert::create(request.clone(), &limits);
         match &result {
@@ -46,12 +50,22 @@ pub fn run(data: &[u8]) {
 }
 
 /// Violations name a field of the contract and what to change.
-fn is_explained(violations: &Violations) {
+pub(super) fn is_explained(violations: &Violations) {
     assert!(!violations.is_empty());
     assert!(violations.iter().count() <= Violations::MAX);
     for violation in violations {
         let root = violation.field.split(['.', '[']).next();
-        let roots = ["team_id", "connection", "request_id", "files"];
+        let roots = [
+            "team_id",
+            "connection_id",
+            "connection",
+            "update_mask",
+            "request_id",
+            "files",
+            "page_size",
+            "page_token",
+            "view",
+        ];
         assert!(root.is_some_and(|root| roots.contains(&root)));
         assert!(!violation.description.is_empty());
         assert!(violation.description.len() < 1024);
@@ -221,31 +235,7 @@ fn is_value(asked: &ProtoValue, sent: &Value) -> bool {
 /// Every secret text has other letters and digits, and the same length, also as JSON.
 fn with_other_secrets(mut request: CreateRequest) -> CreateRequest {
     if let Some(connection) = &mut request.connection {
-        for text in [&mut connection.password, &mut connection.connection_string] {
-            other_text(text);
-        }
-        if let Some(authentication) = &mut connection.authentication {
-            other_text(&mut authentication.token);
-            other_text(&mut authentication.user);
-            other_text(&mut authentication.pass);
-        }
-        if let Some(SshTunnel {
-            password,
-            passphrase,
-            ..
-        }) = &mut connection.ssh
-        {
-            other_text(password);
-            other_text(passphrase);
-        }
-        connection.options.iter_mut().for_each(other_value);
-        for object in [
-            &mut connection.firebase_service_account,
-            &mut connection.schema,
-            &mut connection.extra_fields,
-        ] {
-            object.iter_mut().for_each(other_object);
-        }
+        other_secrets(connection);
     }
     if let Some(files) = &mut request.files {
         let ConnectionFiles {
@@ -262,6 +252,35 @@ fn with_other_secrets(mut request: CreateRequest) -> CreateRequest {
         }
     }
     request
+}
+
+/// The same of a connection.
+pub(super) fn other_secrets(connection: &mut NewConnection) {
+    for text in [&mut connection.password, &mut connection.connection_string] {
+        other_text(text);
+    }
+    if let Some(authentication) = &mut connection.authentication {
+        other_text(&mut authentication.token);
+        other_text(&mut authentication.user);
+        other_text(&mut authentication.pass);
+    }
+    if let Some(SshTunnel {
+        password,
+        passphrase,
+        ..
+    }) = &mut connection.ssh
+    {
+        other_text(password);
+        other_text(passphrase);
+    }
+    connection.options.iter_mut().for_each(other_value);
+    for object in [
+        &mut connection.firebase_service_account,
+        &mut connection.schema,
+        &mut connection.extra_fields,
+    ] {
+        object.iter_mut().for_each(other_object);
+    }
 }
 
 fn other(text: &str) -> String {

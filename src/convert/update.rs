@@ -161,3 +161,6 @@ fn known(path: &str) -> Result<String, String> {
         _ => format!("NewConnection has no field {}", brief(path)),
     })
 }
+
+#[cfg(test)]
+mod tests;

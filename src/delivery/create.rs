@@ -286,7 +286,7 @@ impl CreateOperation {
         let uploaded = self.shared.upload(&caller, connection, files, claim);
         let row = uploaded.await.map_err(|cause| Error::FilesNotUploaded {
             connection_id,
-            cause: Box::new(cause.into()),
+            cause: Box::new(cause.failure.into()),
         })?;
         Ok(row.unwrap_or(created))
     }

@@ -72,6 +72,12 @@ pub enum Error {
         /// Why the files are not there.
         cause: Box<Self>,
     },
+    /// Some files were uploaded to a connection, and then one was not.
+    #[error("some of the files were uploaded, the others were not: {cause}")]
+    PartlyUploaded {
+        /// Why the others are not there.
+        cause: Box<Self>,
+    },
     /// A connection that was created could not be read.
     #[error("created as {connection_id}, but it cannot be read: {cause}")]
     NotReadable {
@@ -138,6 +144,7 @@ impl Error {
             Self::OutcomeUnknown { .. }
             | Self::NotTheApi { .. }
             | Self::FilesNotUploaded { .. }
+            | Self::PartlyUploaded { .. }
             | Self::NotReadable { .. }
             | Self::TooLittleTime { .. }
             | Self::StillUnderWay
@@ -181,6 +188,17 @@ impl Error {
                 sent_by: SentBy::ThisCall,
                 ended_by: cause.into(),
                 long_ago: false,
+            },
+        }
+    }
+
+    /// The error of an upload of several files, of which some are there.
+    pub(super) fn of_some_files(failure: Failure) -> Self {
+        match Self::of_repeated(Effect::Idempotent, failure) {
+            // It says that any part of it may have been done.
+            unknown @ Self::OutcomeUnknown { .. } => unknown,
+            cause => Self::PartlyUploaded {
+                cause: Box::new(cause),
             },
         }
     }

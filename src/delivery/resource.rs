@@ -116,16 +116,8 @@ impl Delivery {
         connection: ConnectionRef,
     ) -> Result<(Tested, Option<Box<Connection>>), Error> {
         let shared = &self.shared;
-        self.attempts(caller, Operation::Test, |_| async move {
-            let tested = shared.test(caller, connection).await?;
-            if tested.words.is_empty() && tested.details.is_none() {
-                return Ok((tested, None));
-            }
-            // If Chartbrew's own database had failed, and not the source, this fails too.
-            let row = shared.client.get(&caller.token, connection).await?;
-            Ok((tested, Some(Box::new(row.body))))
-        })
-        .await
+        self.attempts(caller, Operation::Test, |_| shared.test(caller, connection))
+            .await
     }
 
     /// The same for settings that are not stored.
@@ -154,7 +146,10 @@ impl Delivery {
         let work = async move {
             let uploaded = shared.upload(&sender, connection, &files, None).await;
             shared.source_tests.outdate(connection);
-            uploaded
+            uploaded.map_err(|cause| match cause.some_are {
+                true => Failure::Stop(Error::of_some_files(cause.failure)),
+                false => cause.failure,
+            })
         };
         self.while_waited_for(caller, Operation::UploadFiles, async {
             // All files or none, also if the caller leaves: a certificate without its new key is of

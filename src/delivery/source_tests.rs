@@ -17,11 +17,13 @@ use super::{Caller, Error, Shared, effect::Failure};
 use crate::{
     chartbrew::{
         self, Token, Unknown,
-        types::{ConnectionRef, Tested},
+        types::{Connection, ConnectionRef, Tested},
     },
     telemetry,
 };
 
+/// The result of a test whose own words may repeat secrets that are no longer in the row.
+const OUTDATED: &str = "the connection was changed while it was tested: test it again";
 /// Tests at the same time. Each may last as long as its source likes.
 const MAX: usize = 128;
 
@@ -38,8 +40,11 @@ struct Running {
     result: watch::Receiver<TestResult>,
 }
 
+/// What a test gave, with the connection whose secrets must be cut out of it.
+pub(super) type TestedRow = (Tested, Option<Box<Connection>>);
+
 /// `None` while the test runs.
-type TestResult = Option<Result<Tested, chartbrew::Error>>;
+type TestResult = Option<Result<TestedRow, chartbrew::Error>>;
 
 /// Takes a test off the list when it ends, however it ends.
 struct Ends(Arc<Shared>, ConnectionRef);
@@ -51,7 +56,7 @@ enum Next {
     /// It waits for the end of a test whose result is not for it.
     Wait(watch::Receiver<TestResult>),
     /// It starts a test.
-    Start(watch::Sender<TestResult>, watch::Receiver<TestResult>),
+    Start(watch::Sender<TestResult>, Arc<Running>),
 }
 
 impl Shared {
@@ -60,7 +65,7 @@ impl Shared {
         self: &Arc<Self>,
         caller: &Caller,
         connection: ConnectionRef,
-    ) -> Result<Tested, Failure> {
+    ) -> Result<TestedRow, Failure> {
         loop {
             let mut result = match self.source_tests.next(caller, connection)? {
                 Next::Join(result) => result,
@@ -69,8 +74,9 @@ impl Shared {
                     let _ended = result.wait_for(Option::is_some).await;
                     continue;
                 }
-                Next::Start(sender, result) => {
-                    self.start_test(caller, connection, sender);
+                Next::Start(sender, running) => {
+                    let result = running.result.clone();
+                    self.start_test(caller, connection, sender, running);
                     result
                 }
             };
@@ -86,15 +92,41 @@ impl Shared {
         caller: &Caller,
         connection: ConnectionRef,
         sender: watch::Sender<TestResult>,
+        running: Arc<Running>,
     ) {
         let token = caller.token_to_send().clone();
         let ends = Ends(self.clone(), connection);
         self.operations.spawn(telemetry::propagate(async move {
-            let tested = ends.0.client.test(&token, connection).await;
+            let tested = ends.0.tested(&token, connection, &running).await;
             // Off the list first: who has the result can begin another test.
             drop(ends);
             sender.send_replace(Some(tested));
         }));
+    }
+}
+
+impl Shared {
+    async fn tested(
+        &self,
+        token: &Token,
+        connection: ConnectionRef,
+        running: &Running,
+    ) -> Result<TestedRow, chartbrew::Error> {
+        let tested = self.client.test(token, connection).await?;
+        if tested.words.is_empty() && tested.details.is_none() {
+            return Ok((tested, None));
+        }
+        // If Chartbrew's own database had failed, and not the source, this fails too.
+        let row = self.client.get(token, connection).await?;
+        if running.is_outdated.load(Ordering::Relaxed) {
+            let outdated = Tested {
+                words: OUTDATED.to_owned(),
+                details: None,
+                ..tested
+            };
+            return Ok((outdated, None));
+        }
+        Ok((tested, Some(Box::new(row.body))))
     }
 }
 
@@ -123,13 +155,13 @@ impl SourceTests {
             return Err(Failure::Stop(Error::Overloaded));
         }
         let (sender, result) = watch::channel(None);
-        let running = Running {
+        let running = Arc::new(Running {
             token: caller.token.clone(),
             is_outdated: AtomicBool::new(false),
-            result: result.clone(),
-        };
-        tests.insert(connection, Arc::new(running));
-        Ok(Next::Start(sender, result))
+            result,
+        });
+        tests.insert(connection, running.clone());
+        Ok(Next::Start(sender, running))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionRef, Arc<Running>>> {

@@ -5,6 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::timeout_at;
+
 use super::{
     Caller, Error, Shared,
     claim::Claim,
@@ -17,6 +19,15 @@ use crate::{
     },
     telemetry,
 };
+
+/// Why not all files are uploaded.
+#[derive(Debug)]
+pub(super) struct NotUploaded {
+    /// Why one of them is not.
+    pub(super) failure: Failure,
+    /// Those before it are.
+    pub(super) some_are: bool,
+}
 
 /// What an upload needs beside the time that sending it takes, and an eighth of that: Chartbrew
 /// stores the file and responds.
@@ -31,23 +42,22 @@ impl Shared {
         connection: ConnectionRef,
         files: &Files,
         claim: Option<Arc<Claim>>,
-    ) -> Result<Option<Box<Connection>>, Failure> {
+    ) -> Result<Option<Box<Connection>>, NotUploaded> {
+        let not_uploaded = |some_are| move |failure| NotUploaded { failure, some_are };
         let all_take = files.iter().map(|file| takes(&file)).sum();
-        check_time(caller, all_take)?;
+        check_time(caller, all_take).map_err(not_uploaded(false))?;
         // Another call's files must not come between these: a certificate and its key, say.
-        let _turn = self.uploads.take(connection).await;
+        let turn = timeout_at(caller.deadline.instant(), self.uploads.take(connection)).await;
+        let too_late = |_| Failure::Stop(Error::too_late());
+        let _turn = turn.map_err(too_late).map_err(not_uploaded(false))?;
         // It may have come late.
-        check_time(caller, all_take)?;
-        if self.grace_over.is_cancelled() {
-            return Err(Failure::Stop(Error::too_late()));
-        }
+        check_time(caller, all_take).map_err(not_uploaded(false))?;
         let mut row = None;
         let mut files = files.iter().peekable();
         while let Some(file) = files.next() {
             let claim = claim.as_ref().filter(|_| files.peek().is_none());
-            row = Some(Box::new(
-                self.upload_one(caller, connection, &file, claim).await?,
-            ));
+            let uploaded = self.upload_one(caller, connection, &file, claim).await;
+            row = Some(Box::new(uploaded.map_err(not_uploaded(row.is_some()))?));
         }
         Ok(row)
     }
@@ -63,6 +73,10 @@ impl Shared {
         self.repeat(caller, Effect::Idempotent, |_| async move {
             check_time(caller, takes(file))?;
             let (client, token) = (self.client.clone(), caller.token_to_send().clone());
+            // After it is counted: a caller that is told that nothing was sent must be right.
+            if self.grace_over.is_cancelled() {
+                return Err(Failure::Stop(Error::too_late()));
+            }
             let (file, claim) = (file.clone(), claim.cloned());
             let upload = self.operations.spawn(telemetry::propagate(async move {
                 let uploaded = client.upload(&token, connection, file).await;

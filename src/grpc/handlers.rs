@@ -248,10 +248,12 @@ impl Call {
 
 /// Whether Chartbrew rejected the token, be it after the connection was created.
 fn is_token_rejected(error: &delivery::Error) -> bool {
-    use delivery::Error::{FilesNotUploaded, NotReadable, Rejected};
+    use delivery::Error::{FilesNotUploaded, NotReadable, PartlyUploaded, Rejected};
     match error {
         Rejected(rejection) => *rejection == Rejection::TokenRejected,
-        FilesNotUploaded { cause, .. } | NotReadable { cause, .. } => is_token_rejected(cause),
+        FilesNotUploaded { cause, .. } | PartlyUploaded { cause } | NotReadable { cause, .. } => {
+            is_token_rejected(cause)
+        }
         _ => false,
     }
 }

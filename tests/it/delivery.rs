@@ -8,6 +8,8 @@ mod late;
 mod looks;
 mod matrix;
 mod recovery;
+mod repeated;
+mod stopping;
 
 use std::time::Duration;
 

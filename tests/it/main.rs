@@ -18,6 +18,7 @@ mod modules;
 mod outage;
 mod request_id_store;
 mod resource;
+mod resource_errors;
 mod security;
 mod store_suite;
 mod support;

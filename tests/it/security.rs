@@ -1,5 +1,5 @@
 //! Nothing of a secret leaves the gateway but in the response that carries the caller's own fields
-//! back: no status, no detail, no trailer, no line of the log, whatever upstream sends and
+//! back, or a stored one's where its caller asked for it: no status, no detail, no trailer, no line of the log, whatever upstream sends and
 //! wherever a caller puts it.
 //!
 //! What is echoed on purpose, to the caller alone and never to the log: an `oauth_id` or a
@@ -10,7 +10,10 @@ mod binary;
 mod bytes;
 mod hostile;
 mod marks;
+mod outdated;
+mod resource;
 mod seen;
+mod shown;
 mod wrong;
 
 use chartbrew_gateway::proto::{

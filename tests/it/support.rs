@@ -5,6 +5,7 @@ pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod rpc;
 pub(crate) mod time;
 pub(crate) mod tls;
 pub(crate) mod wire;

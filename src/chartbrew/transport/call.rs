@@ -65,7 +65,10 @@ impl Call {
             true => Payload::Json(json),
             false => Payload::Form(json, files),
         };
-        Self::new(Method::POST, path, template, body).of_a_test()
+        Self {
+            about: About::TestNew,
+            ..Self::new(Method::POST, path, template, body)
+        }
     }
 
     pub(in crate::chartbrew) fn file(path: String, template: &'static str, file: File) -> Self {
@@ -90,7 +93,7 @@ impl Call {
         self
     }
 
-    /// A 400 tells how the test failed.
+    /// A 400 tells how the test of the connection's source failed.
     pub(in crate::chartbrew) fn of_a_test(mut self) -> Self {
         self.about = About::Test;
         self

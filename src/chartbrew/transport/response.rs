@@ -52,8 +52,10 @@ pub(super) enum About {
     Team,
     /// One connection, which the path names: a 404 is about that.
     Connection,
-    /// A test of a source: a 400 tells how it failed.
+    /// A test of the source of one connection: a 400 tells how it failed.
     Test,
+    /// The same of settings that are not stored: a 404 is about the route.
+    TestNew,
 }
 
 /// What Chartbrew answered.
@@ -81,7 +83,7 @@ where
     let head = Head::of(&response);
     let is_answer = match head.status {
         200..=299 => true,
-        400 => about == About::Test,
+        400 => matches!(about, About::Test | About::TestNew),
         _ => false,
     };
     let result = match is_answer {
@@ -136,7 +138,7 @@ async fn refusal<B>(head: &Head, body: &mut B, about: About) -> Error
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let of_a_connection = about != About::Team;
+    let of_a_connection = matches!(about, About::Connection | About::Test);
     match head.status {
         500 | 501 | 505 if head.is_chartbrews_own => {
             Error::Unknown(Unknown::ServerError(head.status))

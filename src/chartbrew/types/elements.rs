@@ -111,3 +111,6 @@ impl Place {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,10 +128,10 @@ pub fn field(rest_name: &str) -> Option<&'static Field> {
 // === impl OptionalFields ===
 
 impl OptionalFields {
-    /// The values that are secrets, or have secrets in them.
-    pub fn secrets(&self) -> impl Iterator<Item = Value> + '_ {
+    /// The values that are secrets, or have secrets in them, with their REST names.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, Value)> + '_ {
         let secrets = OPTIONAL.iter().filter(|field| field.secret != Secret::No);
-        secrets.filter_map(|field| self.get(field.rest))
+        secrets.filter_map(|field| Some((field.rest, self.get(field.rest)?)))
     }
 }
 

@@ -29,6 +29,8 @@ pub const CREATED_AT: &str = "createdAt";
 /// `updatedAt`
 pub const UPDATED_AT: &str = "updatedAt";
 
+/// A whole connection string, of which not all is secret.
+pub const CONNECTION_STRING: &str = "connectionString";
 /// `type`, inside `authentication`.
 pub const AUTHENTICATION_TYPE: &str = "type";
 /// `token`, inside `authentication`.

@@ -157,3 +157,6 @@ impl PageReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

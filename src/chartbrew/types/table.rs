@@ -156,7 +156,8 @@ pub(super) static OTHERS: [Field; 14] = [
     file(names::SSL_CA, "files.ssl_ca"),
     file(names::SSL_CERT, "files.ssl_cert"),
     file(names::SSL_KEY, "files.ssl_key"),
-    file(names::SSH_PRIVATE_KEY, "files.ssh_private_key"),
+    // Chartbrew 5.3.0 never returns it. It would be the key itself, not a path.
+    Field { secret: Secret::Yes, ..file(names::SSH_PRIVATE_KEY, "files.ssh_private_key") },
     shown_only(names::HAS_SSH_PASSWORD, Compare::ByHand),
     shown_only(names::HAS_SSH_PRIVATE_KEY, Compare::Never),
     shown_only(names::HAS_SSH_PASSPHRASE, Compare::ByHand),

@@ -28,7 +28,7 @@ impl Tested {
     ///
     /// # Errors
     /// If it is a page, or no text.
-    pub(in crate::chartbrew) fn passed(body: &[u8]) -> Result<Self, Unreadable> {
+    pub fn passed(body: &[u8]) -> Result<Self, Unreadable> {
         let Ok(json) = serde_json::from_slice::<Value>(body) else {
             let text = str::from_utf8(body)
                 .map_err(|_| Unreadable::NotJson)?
@@ -59,7 +59,8 @@ impl Tested {
     }
 
     /// Reads the response of HTTP 400: the driver's words, or the error object of a library.
-    pub(in crate::chartbrew) fn failed(body: &[u8]) -> Self {
+    #[must_use]
+    pub fn failed(body: &[u8]) -> Self {
         let words = match serde_json::from_slice(body) {
             Ok(Value::Object(error)) => words_of(&error),
             Ok(_) => String::new(),

@@ -49,6 +49,7 @@ impl Context {
                  repeat it with the same request_id")
                 .retry_in(UNKNOWN_RETRY),
             FilesNotUploaded { connection_id, cause } => self.files_row(*connection_id, cause),
+            PartlyUploaded { cause } => self.partly_uploaded_row(cause),
             NotReadable { connection_id, cause } => self.not_readable_row(*connection_id, cause),
             NoResponse(Unknown::Unreadable | Unknown::NotJson) => misconfigured_row(200),
             NoResponse(cause @ Unknown::TooLarge) =>
@@ -168,19 +169,7 @@ impl Context {
 
     /// The connection exists: the code must not be one that says otherwise.
     fn files_row(&self, connection_id: i32, cause: &delivery::Error) -> Row {
-        let because = self.delivery_row(cause);
-        let code = match because.code {
-            code @ (Code::InvalidArgument
-            | Code::Unauthenticated
-            | Code::PermissionDenied
-            | Code::NotFound) => code,
-            _ => Code::FailedPrecondition,
-        };
-        // The texts of the others say that nothing was created.
-        let why = match code {
-            Code::FailedPrecondition => cause.to_string(),
-            _ => because.message,
-        };
+        let (because, why) = self.no_upload(cause);
         let next = match (cause, self.request_id) {
             (delivery::Error::StillUnderWay, Some(_)) => {
                 "repeat the call with the same request_id: it waits for the upload under way"
@@ -198,16 +187,40 @@ impl Context {
         let message = format!(
             "connection {connection_id} was created but its files were not uploaded: {why}; {next}"
         );
-        let mut row = Row::new(code, "FILES_NOT_UPLOADED", message)
-            .with("connection_id", connection_id)
-            .with("cause", because.reason);
-        row.violations = because.violations;
-        row.upstream_status = because.upstream_status;
-        row.level = because.level;
+        let row = files_not_uploaded(because, message).with("connection_id", connection_id);
         match self.request_id {
             Some(_) => row.retry_in(UNKNOWN_RETRY),
             None => row,
         }
+    }
+
+    /// Some files are there: the code must not be one that says otherwise.
+    fn partly_uploaded_row(&self, cause: &delivery::Error) -> Row {
+        let (because, why) = self.no_upload(cause);
+        let message = format!(
+            "some of the files were uploaded, the others were not: {why}; repeat the call, which is safe"
+        );
+        let row = files_not_uploaded(because, message);
+        self.with_place(row).retry_in(UNKNOWN_RETRY)
+    }
+
+    /// The row of what failed an upload, with a code that does not say that nothing was done, and
+    /// why it failed.
+    fn no_upload(&self, cause: &delivery::Error) -> (Row, String) {
+        let mut because = self.delivery_row(cause);
+        because.code = match because.code {
+            code @ (Code::InvalidArgument
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::NotFound) => code,
+            _ => Code::FailedPrecondition,
+        };
+        // The texts of the others say that nothing was done.
+        let why = match because.code {
+            Code::FailedPrecondition => cause.to_string(),
+            _ => because.message.clone(),
+        };
+        (because, why)
     }
 
     fn not_readable_row(&self, connection_id: i32, cause: &delivery::Error) -> Row {
@@ -256,6 +269,16 @@ impl Context {
             Unavailable::DeadlineBeforeSending | Unavailable::NotSent(NotSent::Withheld) =>
                 row("the call's time was over before the request could be sent"),
         }
+    }
+}
+
+fn files_not_uploaded(because: Row, message: String) -> Row {
+    let row = Row::new(because.code, "FILES_NOT_UPLOADED", message).with("cause", because.reason);
+    Row {
+        violations: because.violations,
+        upstream_status: because.upstream_status,
+        level: because.level,
+        ..row
     }
 }
 

@@ -199,7 +199,6 @@ async fn a_field_that_is_named_and_unset_is_cleared_or_the_call_is_refused() {
         "db_name",
         "username",
         "password",
-        "oauth_id",
         "ssh.host",
         "ssh.username",
         "ssh.password",

@@ -17,7 +17,7 @@ use super::{
     wrong::wrong_requests,
 };
 
-type Environment<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Environment<'a> = &'a [(&'a str, &'a str)];
 
 /// The program with no environment but this.
 fn program(arguments: &[&str], environment: Environment<'_>) -> Command {
@@ -38,7 +38,7 @@ fn run(arguments: &[&str], environment: Environment<'_>) -> Output {
 }
 
 /// `serve`, with all that it has written so far. Killed when dropped.
-struct Serving {
+pub(super) struct Serving {
     child: Child,
     addr: String,
     stderr: Option<JoinHandle<String>>,
@@ -46,7 +46,7 @@ struct Serving {
 
 impl Serving {
     /// Starts it on a free port, which it tells in its log.
-    fn start(upstream: &str, format: &str, more: Environment<'_>) -> Self {
+    pub(super) fn start(upstream: &str, format: &str, more: Environment<'_>) -> Self {
         let settings = [
             ("CHARTBREW_URL", upstream),
             ("GATEWAY_LISTEN", "127.0.0.1:0"),
@@ -78,13 +78,13 @@ impl Serving {
         }
     }
 
-    async fn client(&self) -> ConnectionServiceClient<Channel> {
+    pub(super) async fn client(&self) -> ConnectionServiceClient<Channel> {
         let endpoint = Channel::from_shared(format!("http://{}", self.addr)).unwrap();
         ConnectionServiceClient::new(endpoint.connect().await.unwrap())
     }
 
     /// Asks it to stop; returns all that it wrote.
-    fn stop(mut self) -> String {
+    pub(super) fn stop(mut self) -> String {
         let pid = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         assert!(asked.success());
@@ -110,7 +110,7 @@ fn address_in(log: &str) -> Option<String> {
     Some(format!("127.0.0.1:{port}"))
 }
 
-fn assert_clean(case: &str, written: &str) {
+pub(super) fn assert_clean(case: &str, written: &str) {
     let line = written
         .lines()
         .find(|line| marks::found_in(line.as_bytes()).is_some());

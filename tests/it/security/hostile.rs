@@ -28,7 +28,14 @@ type Reply = Option<Vec<u8>>;
 /// The upstream and what it plays at the moment.
 pub(super) struct Hostile {
     pub(super) url: String,
-    playing: Arc<Mutex<Option<Scenario>>>,
+    playing: Arc<Mutex<Option<Playing>>>,
+}
+
+/// What it answers: to the requests of a create, or the same to every request but that for a row.
+#[derive(Clone)]
+enum Playing {
+    Create(Box<Scenario>),
+    Other { answer: Reply, row: Reply },
 }
 
 impl Hostile {
@@ -43,16 +50,32 @@ impl Hostile {
     }
 
     pub(super) fn play(&self, scenario: &Scenario) {
-        *self.playing.lock().unwrap() = Some(scenario.clone());
+        *self.playing.lock().unwrap() = Some(Playing::Create(Box::new(scenario.clone())));
+    }
+
+    /// Answers every request with these bytes. With a row: a request for a row alone gets that.
+    pub(super) fn answer(&self, bytes: Vec<u8>, row: Option<Vec<u8>>) {
+        let answer = Some(bytes);
+        let row = row.or_else(|| answer.clone());
+        *self.playing.lock().unwrap() = Some(Playing::Other { answer, row });
     }
 }
 
-async fn serve(mut peer: Peer, playing: Arc<Mutex<Option<Scenario>>>) {
+async fn serve(mut peer: Peer, playing: Arc<Mutex<Option<Playing>>>) {
     let Some(request) = peer.request().await else {
         return;
     };
-    let scenario = playing.lock().unwrap().clone().unwrap();
+    let playing = playing.lock().unwrap().clone().unwrap();
     let path = request.split(' ').nth(1).unwrap_or_default();
+    let is_row = request.starts_with("GET") && path.ends_with(|last: char| last.is_ascii_digit());
+    let scenario = match playing {
+        Playing::Create(scenario) => scenario,
+        Playing::Other { answer, row } => {
+            let reply = if is_row { row } else { answer };
+            let bytes = reply.unwrap_or_default();
+            return peer.0.write_all(&bytes).await.unwrap_or_default();
+        }
+    };
     let reply = match (request.starts_with("POST"), path) {
         (true, path) if path.ends_with("/files") => scenario.files,
         (true, _) => scenario.create,
@@ -69,7 +92,7 @@ async fn serve(mut peer: Peer, playing: Arc<Mutex<Option<Scenario>>>) {
 // === answers ===
 
 /// A response whose reason phrase and headers are full of markers.
-fn response(status: u16, body: &[u8]) -> Vec<u8> {
+pub(super) fn response(status: u16, body: &[u8]) -> Vec<u8> {
     let all = marks::all();
     let head = format!(
         "HTTP/1.1 {status} {all}\r\nlocation: https://{all}/?{all}\r\nretry-after: {all}\r\n\
@@ -119,7 +142,7 @@ fn orm(name: &str, code: &str, sql_message: &str, path: &str, validator: &str) -
 }
 
 /// Bodies of refusals, by what is odd about them.
-fn refusals() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn refusals() -> Vec<(&'static str, Vec<u8>)> {
     let all = marks::all();
     let column = |name: &str| format!("Data too long for column '{name}' at row 1 {all}");
     let database = |sql: &str| {
@@ -210,7 +233,7 @@ fn refusals() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Whole responses that no create expects.
-fn garbage() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn garbage() -> Vec<(&'static str, Vec<u8>)> {
     let all = marks::all();
     let cut =
         format!("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n{{\"id\":1,\"password\":\"{all}");
@@ -290,7 +313,7 @@ fn garbage() -> Vec<(&'static str, Vec<u8>)> {
 // === scenarios ===
 
 /// Each status that the table of errors knows, those around them, and some that do not exist.
-const STATUSES: [u16; 49] = [
+pub(super) const STATUSES: [u16; 49] = [
     200, 201, 202, 204, 206, 226, 300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405,
     406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 418, 421, 422, 425, 426, 428, 429, 431, 451,
     499, 500, 501, 502, 503, 504, 505, 520, 524, 599, 999,

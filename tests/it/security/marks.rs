@@ -7,7 +7,7 @@ use chartbrew_gateway::proto::{
 use prost_types::{ListValue, Struct, Value, value::Kind};
 
 /// The places of a request that hold what is nobody else's business.
-const PLACES: [&str; 21] = [
+pub(super) const PLACES: [&str; 21] = [
     "token",
     "password",
     "connectionString",
@@ -43,7 +43,7 @@ pub(super) fn all() -> String {
 }
 
 /// A secret as it may really be: the marker among quotes, umlauts and control characters.
-fn secret(place: &str) -> Option<String> {
+pub(super) fn secret(place: &str) -> Option<String> {
     Some(format!("ü\"{}'\n\u{1F511}", mark(place)))
 }
 
@@ -160,7 +160,7 @@ fn in_base64(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let of = |chunk: &[u8]| {
         let byte = |n: usize| u32::from(chunk.get(n).copied().unwrap_or(0));

@@ -132,7 +132,7 @@ impl Peer {
     }
 }
 
-/// Where a [`Proxy`] breaks a connection that carries a create.
+/// Where a [`proxy`] breaks a connection that carries a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cut {
     /// After that many bytes of the request, with a reset.
@@ -148,10 +148,22 @@ pub(crate) enum Cut {
 /// A TCP proxy before an upstream. Breaks the first connection that carries a POST, as told, and
 /// passes all others on.
 pub(crate) async fn proxy(upstream: std::net::SocketAddr, cut: Cut) -> Raw {
+    proxy_for(upstream, cut, "POST").await
+}
+
+/// The same for another method.
+pub(crate) async fn proxy_for(
+    upstream: std::net::SocketAddr,
+    cut: Cut,
+    method: &'static str,
+) -> Raw {
     let broken = Arc::new(AtomicUsize::new(0));
     Raw::start(move |peer, _| {
         let broken = broken.clone();
-        async move { pass(peer, upstream, cut, &broken).await.unwrap_or_default() }
+        async move {
+            let passed = pass(peer, upstream, (cut, method), &broken).await;
+            passed.unwrap_or_default();
+        }
     })
     .await
 }
@@ -159,14 +171,15 @@ pub(crate) async fn proxy(upstream: std::net::SocketAddr, cut: Cut) -> Raw {
 async fn pass(
     mut peer: Peer,
     upstream: std::net::SocketAddr,
-    cut: Cut,
+    (cut, method): (Cut, &str),
     broken: &AtomicUsize,
 ) -> std::io::Result<()> {
     let mut server = TcpStream::connect(upstream).await?;
     let mut first = [0; 4];
     peer.0.read_exact(&mut first).await?;
-    let is_create = &first == b"POST" && broken.fetch_add(1, Ordering::SeqCst) == 0;
-    if !is_create {
+    let carries_it = format!("{method} ").as_bytes().starts_with(&first);
+    let is_broken = carries_it && broken.fetch_add(1, Ordering::SeqCst) == 0;
+    if !is_broken {
         server.write_all(&first).await?;
         tokio::io::copy_bidirectional(&mut peer.0, &mut server).await?;
         return Ok(());

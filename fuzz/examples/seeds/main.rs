@@ -2,6 +2,8 @@
 //! `<directory>/answer` and `<directory>/request`:
 //! `cargo run --manifest-path fuzz/Cargo.toml --example seeds -- fuzz/corpus`.
 
+mod resource;
+
 use std::{collections::BTreeMap, error::Error, fs, path::Path};
 
 use chartbrew_gateway::{
@@ -14,13 +16,17 @@ use prost::Message;
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Value, json};
 
-const RECORDED: &str = include_str!("../../sandbox/tests/it/recorded.json");
+const RECORDED: &str = include_str!("../../../sandbox/tests/it/recorded.json");
+const RESOURCE: &str = include_str!("../../../sandbox/tests/it/recorded-resource.json");
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args().nth(1).ok_or("which directory?")?;
     let recorded: Vec<Value> = serde_json::from_str(RECORDED)?;
+    let resource: Vec<Value> = serde_json::from_str(RESOURCE)?;
     write(&directory, "answer", answers(&recorded))?;
-    write(&directory, "request", requests(&recorded))
+    write(&directory, "answer", of_the_resource(&resource))?;
+    write(&directory, "request", requests(&recorded))?;
+    write(&directory, "request", resource::requests())
 }
 
 fn write(
@@ -83,6 +89,24 @@ fn answers(recorded: &[Value]) -> BTreeMap<String, Vec<u8>> {
             name.to_owned(),
             answer::input(status, false, body.as_bytes()),
         );
+    }
+    seeds
+}
+
+/// The same of the rest of the resource, and of a list and a test with secrets in it.
+fn of_the_resource(recorded: &[Value]) -> BTreeMap<String, Vec<u8>> {
+    let mut seeds: BTreeMap<_, _> = answers(recorded)
+        .into_iter()
+        .map(|(name, input)| (format!("resource_{name}"), input))
+        .collect();
+    let list = r#"[{"id":3,"createdAt":"2026-11-24T00:00:03Z","name":"a"} , {"id":2,"x":"]},\\\""},
+                  {"id":9,"createdAt":"2026-11-24T00:00:03Z"},null,{"id":1,"createdAt":null}]"#;
+    let row = r#"{"id":1,"password":"pass word 1","username":"u","host":"https://u:secret-1@h/",
+                 "connectionString":"mongodb://u:s3cr%40t-1@h/","options":[{"K":"option value"}],
+                 "authentication":{"type":"basic_auth","user":"u","pass":"a \\"pass\\" 1"},
+                 "message":"got pass word 1, s3cr@t-1 and option value","new":"unknown secret"}"#;
+    for (name, body) in [("list_in_pieces", list), ("row_with_secrets", row)] {
+        seeds.insert(name.to_owned(), answer::input(200, true, body.as_bytes()));
     }
     seeds
 }
@@ -152,7 +176,7 @@ fn object<const N: usize>(fields: [(&str, ProtoValue); N]) -> Struct {
 }
 
 /// Every field, and right.
-fn full() -> CreateRequest {
+pub(crate) fn full() -> CreateRequest {
     let text = |text: &str| Some(text.to_owned());
     let numbers = [0.0, 1.5, -0.0, 9_007_199_254_740_992.0, 1e300];
     let numbers = numbers.map(|number| value(Kind::NumberValue(number)));
