@@ -2,13 +2,13 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use chartbrew_gateway::telemetry::{Format, Logs};
 use tonic::{Response, Status};
 use tonic_types::StatusExt;
-use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, subscriber::DefaultGuard};
 use tracing_subscriber::{Layer, fmt::MakeWriter, layer::SubscriberExt, registry::Registry};
 
 use super::marks;
@@ -59,8 +59,13 @@ impl MakeWriter<'_> for Sink {
     }
 }
 
+/// While there is but one subscriber, tracing asks the thread that comes first to an event whether
+/// anybody wants it, and keeps the answer for all threads.
+static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(Registry::default()));
+
 /// All lines of this thread, at every level and in both formats, until the guard is dropped.
 pub(super) fn logs() -> (Sink, Sink, DefaultGuard) {
+    LazyLock::force(&ANOTHER);
     let (text, json) = (Sink::default(), Sink::default());
     let layer = |format, sink: &Sink| -> Box<dyn Layer<Registry> + Send + Sync> {
         let filter = "trace".to_owned();
