@@ -47,7 +47,6 @@ impl Shared {
         let all_take = files.iter().map(|file| takes(&file)).sum();
         check_time(caller, all_take).map_err(not_uploaded(false))?;
         // Another call's files must not come between these: a certificate and its key, say.
-        // Nor is a turn of use that comes too late: files must not wait for it without end.
         let turn = timeout_at(caller.deadline.instant(), self.uploads.take(connection)).await;
         let too_late = |_| Failure::Stop(Error::too_late());
         let _turn = turn.map_err(too_late).map_err(not_uploaded(false))?;

@@ -31,18 +31,14 @@ impl About {
         }
     }
 
-    /// What was not done, to end a sentence. Empty for what changes nothing anyway, and for uploads:
-    /// the files before the one that failed were uploaded.
+    /// What was not done, to end a sentence. Empty for what changes nothing anyway.
     pub(super) fn and_nothing(self) -> &'static str {
         match self.operation {
             Operation::Create => "; nothing was created",
             Operation::Update => "; nothing was changed",
             Operation::Delete => "; nothing was deleted",
-            Operation::Get
-            | Operation::List
-            | Operation::Test
-            | Operation::TestNew
-            | Operation::UploadFiles => "",
+            Operation::UploadFiles => "; nothing was uploaded",
+            Operation::Get | Operation::List | Operation::Test | Operation::TestNew => "",
         }
     }
 
