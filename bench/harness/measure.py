@@ -12,7 +12,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from .operations import OPERATIONS, SERVICE
+from .operations import MAIN, OPERATIONS, SERVICE
 from .processes import LOAD_CORE, Process, Upstream, on_load_core, prepare
 from .subjects import SUBJECTS, Subject
 from .tools import ROOT, WORK, Binaries, say
@@ -67,13 +67,13 @@ class Run:
     def saturation(self):
         """As many requests as they manage, with an upstream in the clear."""
         with Upstream(self.binaries) as upstream:
-            for operation, subject in self.turns("saturation", SUBJECTS):
+            for operation, subject in self.turns("saturation", OPERATIONS):
                 yield operation, subject, self.saturate(subject, operation, upstream, self.plan.seconds)
 
     def latency(self):
         """Below saturation: at half of what the slowest manages, and each at half of its own."""
         with Upstream(self.binaries) as upstream:
-            for operation, subject in self.turns("latency", SUBJECTS):
+            for operation, subject in self.turns("latency", OPERATIONS):
                 with self.started(subject, operation, upstream) as process:
                     common = self.open_loop(process, operation, self.common_rate(operation), self.plan.seconds)
                     half = self.open_loop(process, operation, self.saturation_of(operation, subject) / 2, self.plan.seconds)
@@ -82,7 +82,7 @@ class Run:
     def sweep(self):
         """The same at one rate after another: the curve."""
         with Upstream(self.binaries) as upstream:
-            for operation, subject in self.turns("sweep", SUBJECTS, rounds=min(self.plan.rounds, 3)):
+            for operation, subject in self.turns("sweep", MAIN, rounds=min(self.plan.rounds, 3)):
                 most = self.saturation_of(operation, subject) * 0.9
                 with self.started(subject, operation, upstream) as process:
                     yield operation, subject, [
@@ -92,7 +92,7 @@ class Run:
     def delay(self):
         """An upstream that takes its time, and more and more callers."""
         with Upstream(self.binaries, delay=DELAY) as upstream:
-            for operation, subject in self.turns("delay", SUBJECTS, rounds=1):
+            for operation, subject in self.turns("delay", MAIN, rounds=1):
                 with self.started(subject, operation, upstream) as process:
                     yield operation, subject, [
                         self.load(process, operation, self.plan.seconds * 0.75, callers=callers) | {"callers": callers} for callers in self.plan.callers
@@ -102,14 +102,14 @@ class Run:
         """An upstream with TLS. One that offers HTTP/2 leaves nobody with a connection a create, but
         who wants it so."""
         for name, how in TLS.items():
-            subjects = [subject for subject in SUBJECTS if "http2" not in how or subject.name != "fresh"]
+            without = ("fresh",) if "http2" in how else ()
             with Upstream(self.binaries, **how) as upstream:
-                for operation, subject in self.turns(name, subjects):
+                for operation, subject in self.turns(name, MAIN, without=without):
                     yield f"{name}: {operation}", subject, self.saturate(subject, operation, upstream, self.plan.seconds * 0.75)
 
     def memory(self):
         """What a call costs that waits for an upstream that never responds."""
-        for operation, subject in self.turns("memory", SUBJECTS, rounds=1):
+        for operation, subject in self.turns("memory", MAIN, rounds=1):
             with Upstream(self.binaries, silent=True) as upstream, subject.start(self.binaries, upstream) as process:
                 yield operation, subject, self.hold(process, operation, upstream)
 
@@ -190,13 +190,14 @@ class Run:
 
     # === What they have in common ===
 
-    def turns(self, part: str, subjects: list, rounds: int | None = None):
+    def turns(self, part: str, operations, rounds: int | None = None, without: tuple = ()):
         rounds = rounds or self.plan.rounds
         for number in range(1, rounds + 1):
             say(f"{part}: round {number} of {rounds}")
-            for operation in OPERATIONS:
-                for subject in subjects:
-                    yield operation, subject
+            for operation in operations:
+                for subject in measured_with(operation):
+                    if subject.name not in without:
+                        yield operation, subject
 
     @contextlib.contextmanager
     def started(self, subject: Subject, operation: str, upstream: Upstream):
@@ -212,7 +213,11 @@ class Run:
         return median(seen[subject.name], "rate")
 
     def common_rate(self, operation: str) -> float:
-        return min(self.saturation_of(operation, subject) for subject in SUBJECTS) / 2
+        return min(self.saturation_of(operation, subject) for subject in measured_with(operation)) / 2
+
+
+def measured_with(operation: str) -> list:
+    return [subject for subject in SUBJECTS if subject.name in OPERATIONS[operation].subjects]
 
 
 class Later:

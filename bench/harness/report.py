@@ -3,7 +3,8 @@
 import html
 import math
 
-from .measure import DELAY, TLS, median
+from .measure import DELAY, median
+from .operations import OPERATIONS
 from .subjects import SUBJECTS
 from .tools import ROOT
 
@@ -30,7 +31,7 @@ def tables(results: dict) -> str:
     )
     for operation, seen in results.get("saturation", {}).items():
         waiting = results.get("memory", {}).get(operation, {})
-        text += f"**{operation}, saturated**\n\n" + saturation(seen, waiting)
+        text += f"**{operation}, saturated**\n\n" + note(operation) + saturation(seen, waiting)
     for operation, seen in results.get("memory", {}).items():
         if operation not in results.get("saturation", {}):
             text += f"**{operation}, waiting for an upstream that never responds**\n\n" + memory(seen)
@@ -43,14 +44,20 @@ def tables(results: dict) -> str:
     return text
 
 
+def note(operation: str) -> str:
+    text = OPERATIONS[operation].note
+    return f"{text}\n\n" if text else ""
+
+
 def saturation(seen: dict, waiting: dict) -> str:
-    head = ["", "requests/s", "of Envoy's", "CPU µs a request", "of Envoy's", "of its core", "RSS idle", "loaded, MiB"]
+    of_envoys = ["of Envoy's"] if "envoy" in seen else []
+    head = ["", "requests/s", *of_envoys, "CPU µs a request", *of_envoys, "of its core", "RSS idle", "loaded, MiB"]
     head += ["a waiting call, kB"] if waiting else []
     rows = []
     for subject in present(seen):
         runs = seen[subject.name]
-        row = [subject.label, f"{median(runs, 'rate'):,.0f}", share(seen, subject, "rate")]
-        row += [f"{median(runs, 'cpu_us'):.0f}", share(seen, subject, "cpu_us"), f"{median(runs, 'core'):.0%}"]
+        row = [subject.label, f"{median(runs, 'rate'):,.0f}", *share(seen, subject, "rate")]
+        row += [f"{median(runs, 'cpu_us'):.0f}", *share(seen, subject, "cpu_us"), f"{median(runs, 'core'):.0%}"]
         row += [f"{median(runs, 'idle'):.0f}", f"{median(runs, 'loaded'):.0f}"]
         if waiting:
             row.append(f"{median(waiting[subject.name], 'kb_each'):.0f}" if subject.name in waiting else "")
@@ -69,10 +76,11 @@ def memory(seen: dict) -> str:
     return table(head, rows)
 
 
-def share(seen: dict, subject, field: str) -> str:
+def share(seen: dict, subject, field: str) -> list:
+    """The cell beside a figure, if Envoy was measured too."""
     if "envoy" not in seen:
-        return ""
-    return f"{median(seen[subject.name], field) / median(seen['envoy'], field):.2f}"
+        return []
+    return [f"{median(seen[subject.name], field) / median(seen['envoy'], field):.2f}"]
 
 
 def latency(seen: dict) -> str:

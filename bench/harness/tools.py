@@ -12,6 +12,8 @@ BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
 WORK = BENCH / ".work"
 TOOLS = BENCH / ".tools"
+TARGET = BENCH / "target"
+BUILT = TARGET / "release"
 
 
 class Binaries(NamedTuple):
@@ -25,27 +27,31 @@ class Binaries(NamedTuple):
 
 def install(gateway: Path | None) -> Binaries:
     WORK.mkdir(exist_ok=True)
-    built = BENCH / "target" / "release"
-    build("--manifest-path", str(BENCH / "Cargo.toml"), "--bins")
+    build(BENCH, "--bins")
     if gateway is None:
-        build("--manifest-path", str(ROOT / "Cargo.toml"), "--bin", "chartbrew-gateway")
-        gateway = ROOT / "target" / "release" / "chartbrew-gateway"
-    subprocess.run([built / "messages", WORK], check=True)
+        gateway = build_gateway()
+    subprocess.run([BUILT / "messages", WORK], check=True)
     return Binaries(
         gateway=gateway.resolve(),
         envoy=envoy(),
-        bare=built / "bare",
-        upstream=built / "upstream",
-        load=built / "load",
+        bare=BUILT / "bare",
+        upstream=BUILT / "upstream",
+        load=BUILT / "load",
         h2load=h2load(),
     )
 
 
-def build(*arguments: str):
-    # The target folders are named: the caller's environment may have another.
-    manifest = Path(arguments[1])
-    target = manifest.parent / "target"
-    subprocess.run(["cargo", "build", "--release", "--locked", "--target-dir", target, *arguments], check=True)
+def build_gateway() -> Path:
+    """As shipped: by its own lock file, with its own features."""
+    build(ROOT, "--bin", "chartbrew-gateway")
+    return BUILT / "chartbrew-gateway"
+
+
+def build(package: Path, *targets: str):
+    """Builds into one folder, whosever package it is: most dependencies of the bench and the gateway
+    are the same, and are built once. It is named, since the caller's environment may have another."""
+    manifest = package / "Cargo.toml"
+    subprocess.run(["cargo", "build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", TARGET, *targets], check=True)
 
 
 def h2load() -> str:

@@ -15,6 +15,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Headers in a request at most.
 const MAX_HEADERS: usize = 64;
 const READ_BUFFER: usize = 4096;
+const LINE_END: usize = "\r\n".len();
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What is to be known of a request. Its body is dropped.
@@ -25,10 +26,18 @@ pub struct Head {
     /// The path.
     pub path: String,
     head_bytes: usize,
-    body_bytes: usize,
+    body: Body,
     expects_continue: bool,
     /// The connection is to be closed after the response.
     pub closes: bool,
+}
+
+/// How the end of a body is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    Bytes(usize),
+    /// Envoy sends the empty body of a GET so.
+    Chunked,
 }
 
 /// One connection.
@@ -67,13 +76,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         if head.expects_continue {
             self.stream.write_all(CONTINUE).await?;
         }
-        while self.input.len() < head.body_bytes {
+        let is_whole = match head.body {
+            Body::Bytes(count) => self.skip(count).await?,
+            Body::Chunked => self.skip_chunks().await?,
+        };
+        Ok(is_whole.then_some(head))
+    }
+
+    /// Whether there was as much.
+    async fn skip(&mut self, count: usize) -> io::Result<bool> {
+        while self.input.len() < count {
             if self.read().await? == 0 {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        self.input.advance(head.body_bytes);
-        Ok(Some(head))
+        self.input.advance(count);
+        Ok(true)
+    }
+
+    /// Chunks without trailers. Whether the last one came.
+    async fn skip_chunks(&mut self) -> io::Result<bool> {
+        loop {
+            let size = httparse::parse_chunk_size(&self.input);
+            match size.map_err(|_| io::Error::other("a chunk has no size"))? {
+                httparse::Status::Complete((line, size)) => {
+                    let chunk = line + usize::try_from(size).map_err(io::Error::other)?;
+                    if !self.skip(chunk + LINE_END).await? {
+                        return Ok(false);
+                    }
+                    if size == 0 {
+                        return Ok(true);
+                    }
+                }
+                httparse::Status::Partial => {
+                    if self.read().await? == 0 {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
     }
 
     /// Sends a response.
@@ -125,7 +166,7 @@ fn parse(input: &[u8]) -> io::Result<Option<Head>> {
         method: request.method.unwrap_or_default().to_owned(),
         path: request.path.unwrap_or_default().to_owned(),
         head_bytes,
-        body_bytes: 0,
+        body: Body::Bytes(0),
         expects_continue: false,
         closes: false,
     };
@@ -133,13 +174,13 @@ fn parse(input: &[u8]) -> io::Result<Option<Head>> {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         if is("content-length") {
             let length = std::str::from_utf8(header.value).unwrap_or_default();
-            head.body_bytes = length.trim().parse().map_err(io::Error::other)?;
+            head.body = Body::Bytes(length.trim().parse().map_err(io::Error::other)?);
         } else if is("expect") {
             head.expects_continue = true;
         } else if is("connection") {
             head.closes = header.value.eq_ignore_ascii_case(b"close");
         } else if is("transfer-encoding") {
-            return Err(io::Error::other("chunked bodies are not read here"));
+            head.body = Body::Chunked;
         }
     }
     Ok(Some(head))
@@ -159,6 +200,18 @@ mod tests {
         assert_eq!((&*first.path, first.closes), ("/a", false));
         let second = server.request().await.unwrap().unwrap();
         assert_eq!((&*second.path, second.closes), ("/b", true));
+    }
+
+    #[tokio::test]
+    async fn chunks_are_passed_over() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let mut server = Http1::new(server);
+        let head = b"GET /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        client.write_all(b"2\r\nxx\r\n0\r\n\r\n").await.unwrap();
+        client.write_all(b"GET /b HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(server.request().await.unwrap().unwrap().path, "/a");
+        assert_eq!(server.request().await.unwrap().unwrap().path, "/b");
     }
 
     #[tokio::test]

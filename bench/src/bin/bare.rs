@@ -2,19 +2,23 @@
 //! shows beside it.
 //!
 //! It knows no deadline, no retry, no metrics and no log, does not validate, and returns every
-//! failure as UNKNOWN. JSON values, authentication and SSH tunnels are left out.
+//! failure as UNKNOWN. JSON values, authentication and SSH tunnels are left out. A list comes whole,
+//! whatever the size of a page. What is not measured is UNIMPLEMENTED.
 
 use std::{error::Error, net::SocketAddr};
 
 use chartbrew_gateway::proto::{
-    Connection, ConnectionSubType, ConnectionType, CreateRequest, CreateResponse, SslMode,
+    Connection, ConnectionSubType, ConnectionType, CreateRequest, CreateResponse, DeleteRequest,
+    DeleteResponse, GetRequest, GetResponse, ListRequest, ListResponse, SslMode, TestNewRequest,
+    TestNewResponse, TestRequest, TestResponse, UpdateRequest, UpdateResponse, UploadFilesRequest,
+    UploadFilesResponse,
     connection_service_server::{ConnectionService, ConnectionServiceServer},
 };
 use clap::Parser;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE};
-use reqwest::Client;
-use serde::{Deserialize, Serialize};
-use tonic::{Request, Response, Status, transport::Server};
+use reqwest::{Client, RequestBuilder};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
 
 /// The bare pass-through.
 #[derive(Parser)]
@@ -100,28 +104,90 @@ impl ConnectionService for Bare {
         request: Request<CreateRequest>,
     ) -> Result<Response<CreateResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let token = metadata.into_headers().remove(AUTHORIZATION);
-        let url = format!("{}/team/{}/connections", self.upstream, request.team_id);
+        let url = self.connections(request.team_id);
         let body = serde_json::to_vec(&body(request)?).map_err(failed)?;
-        let mut call = self
-            .client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json");
-        if let Some(token) = token {
+        let call = self.client.post(url).body(body);
+        let call = call.header(CONTENT_TYPE, "application/json");
+        let row: Row = self.send(call, metadata).await?;
+        Ok(Response::new(CreateResponse {
+            connection: Some(Box::new(connection(row))),
+        }))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let connections = self.connections(request.team_id);
+        let url = format!("{connections}/{}", request.connection_id);
+        let row: Row = self.send(self.client.get(url), metadata).await?;
+        Ok(Response::new(GetResponse {
+            connection: Some(Box::new(connection(row))),
+        }))
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let call = self.client.get(self.connections(request.team_id));
+        let rows: Vec<Row> = self.send(call, metadata).await?;
+        Ok(Response::new(ListResponse {
+            connections: rows.into_iter().map(connection).collect(),
+            next_page_token: String::new(),
+        }))
+    }
+
+    async fn update(&self, _: Request<UpdateRequest>) -> Result<Response<UpdateResponse>, Status> {
+        Err(not_measured())
+    }
+
+    async fn delete(&self, _: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
+        Err(not_measured())
+    }
+
+    async fn test(&self, _: Request<TestRequest>) -> Result<Response<TestResponse>, Status> {
+        Err(not_measured())
+    }
+
+    async fn test_new(
+        &self,
+        _: Request<TestNewRequest>,
+    ) -> Result<Response<TestNewResponse>, Status> {
+        Err(not_measured())
+    }
+
+    async fn upload_files(
+        &self,
+        _: Request<UploadFilesRequest>,
+    ) -> Result<Response<UploadFilesResponse>, Status> {
+        Err(not_measured())
+    }
+}
+
+impl Bare {
+    fn connections(&self, team: i32) -> String {
+        format!("{}/team/{team}/connections", self.upstream)
+    }
+
+    /// Sends a call with the caller's token, and reads the JSON of its response.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        mut call: RequestBuilder,
+        metadata: MetadataMap,
+    ) -> Result<T, Status> {
+        if let Some(token) = metadata.into_headers().remove(AUTHORIZATION) {
             call = call.header(AUTHORIZATION, token);
         }
         if self.fresh {
             // The server closes first, so that no port here is left in TIME_WAIT.
             call = call.header(CONNECTION, "close");
         }
-        let response = call.body(body).send().await.map_err(failed)?;
+        let response = call.send().await.map_err(failed)?;
         let response = response.error_for_status().map_err(failed)?;
-        let row = response.bytes().await.map_err(failed)?;
-        let row: Row = serde_json::from_slice(&row).map_err(failed)?;
-        Ok(Response::new(CreateResponse {
-            connection: Some(Box::new(connection(row))),
-        }))
+        let json = response.bytes().await.map_err(failed)?;
+        serde_json::from_slice(&json).map_err(failed)
     }
+}
+
+fn not_measured() -> Status {
+    Status::unimplemented("not measured")
 }
 
 fn failed(error: impl Error) -> Status {

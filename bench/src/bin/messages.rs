@@ -5,7 +5,7 @@
 
 use std::{error::Error, fs, path::Path};
 
-use chartbrew_gateway::proto::CreateRequest;
+use chartbrew_gateway::proto::{CreateRequest, GetRequest, ListRequest};
 use chartbrew_gateway_bench::{REQUESTS, pure};
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
@@ -30,8 +30,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let kind = method.ok_or("a request has no method")?.input();
         let mut json = serde_json::Deserializer::from_str(json);
         let message = DynamicMessage::deserialize(kind, &mut json)?.encode_to_vec();
-        if name == "Create" {
-            check_create(&message)?;
+        match name {
+            "Create" => check_create(&message)?,
+            "Get" => check::<GetRequest>(&message)?,
+            "List" => check::<ListRequest>(&message)?,
+            _ => return Err(format!("{name} is not compared with the gateway's contract").into()),
         }
         let mut framed = vec![0];
         framed.extend(u32::try_from(message.len())?.to_be_bytes());
@@ -42,10 +45,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The contract here is a copy: whether the gateway's own reads the same from the bytes.
-fn check_create(message: &[u8]) -> Result<(), Box<dyn Error>> {
-    if CreateRequest::decode(message)?.encode_to_vec() != message {
-        return Err("proto/ differs from the gateway's contract".into());
+fn check<M: Message + Default>(message: &[u8]) -> Result<(), Box<dyn Error>> {
+    if M::decode(message)?.encode_to_vec() == message {
+        Ok(())
+    } else {
+        Err("proto/ differs from the gateway's contract".into())
     }
+}
+
+fn check_create(message: &[u8]) -> Result<(), Box<dyn Error>> {
+    check::<CreateRequest>(message)?;
     let body = pure::request_to_body(message).map_err(|_| "the gateway refuses the request")?;
     eprintln!("the body of a create has {body} bytes");
     Ok(())

@@ -280,9 +280,9 @@ impl Upstream {
             ("POST", None) => {
                 let id = self.last_id.get() + 1;
                 self.last_id.set(id);
-                Some(self.responses.row(id))
+                Some(self.responses.created(id))
             }
-            ("GET", Some(id)) => Some(self.responses.row(id.parse().ok()?)),
+            ("GET", Some(id)) => Some(self.responses.read(id.parse().ok()?)),
             ("GET", None) => Some(self.responses.list().to_owned()),
             _ => None,
         }
