@@ -59,7 +59,7 @@ pub(super) const GROUPS: &[Group] = groups! {
         /// How many calls one connection can have at the same time.
         "GATEWAY_MAX_STREAMS", "COUNT", app.grpc.max_streams, count;
 
-        /// The deadline of a Create call whose caller sets none.
+        /// The deadline of a Create call whose caller sets none. All other calls have 2m then.
         "GATEWAY_CREATE_DEADLINE", "DURATION", app.grpc.create_deadline, duration;
 
         /// How many connections callers can have at the same time. More connections are closed
@@ -84,8 +84,8 @@ pub(super) const GROUPS: &[Group] = groups! {
     }
 
     "Delivery" {
-        /// How often a request is sent to Chartbrew at most, including the first time. It is sent
-        /// again only if it certainly had no effect.
+        /// How often a request is sent to Chartbrew at most, including the first time. A create is
+        /// sent again only if it certainly had no effect, all others if their response was lost too.
         "GATEWAY_ATTEMPTS", "COUNT", app.delivery.attempts, count;
 
         /// Longest wait before the second attempt. It doubles with each further attempt. The actual

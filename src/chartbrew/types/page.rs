@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Connection;
+use super::{Connection, lenient::Modelled};
 
 /// The place of a connection in a team's list. The first of the list is the smallest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ struct Place {
 /// When a row was created. `None`: it does not say, or is no row.
 pub(super) fn created_at(row: &[u8]) -> Option<Timestamp> {
     let place: Place = serde_json::from_slice(row).ok()?;
-    place.created_at.as_str()?.parse().ok()
+    Timestamp::read(place.created_at).ok()
 }
 
 // === impl Position ===
@@ -83,15 +83,19 @@ impl Position {
 
     fn of(row: &[u8]) -> Option<Self> {
         let place: Place = serde_json::from_slice(row).ok()?;
-        let id = place.id.as_i64().filter(|id| *id > 0)?;
-        let created = place.created_at.as_str().and_then(|text| text.parse().ok());
-        Some(match created.map(Timestamp::as_microsecond) {
+        let id = i32::read(place.id).ok().filter(|id| *id > 0)?;
+        Some(Self::at(id, Timestamp::read(place.created_at).ok()))
+    }
+
+    fn at(id: i32, created: Option<Timestamp>) -> Self {
+        let id = i64::from(id);
+        match created.map(Timestamp::as_microsecond) {
             Some(created) => Self { age: -created, id },
             None => Self {
                 age: i64::MAX,
                 id: -id,
             },
-        })
+        }
     }
 
     /// Whether a row of this place may have come before a row of the other one, in a list that is
@@ -118,12 +122,20 @@ impl PageReader {
     /// Takes the next row of the list. An element that is no row is passed over. Returns whether
     /// more rows are needed.
     pub fn take(&mut self, row: &[u8]) -> bool {
+        let is_full = self.kept.len() > self.request.size;
+        if !is_full && self.request.after.is_none() {
+            // It is on the page: its place need not be read first.
+            if let Ok(row) = Connection::from_json(row) {
+                let position = Position::at(row.id, row.created_at);
+                self.note(position);
+                self.keep(position, row);
+            }
+            return true;
+        }
         let Some(position) = Position::of(row) else {
             return true;
         };
-        self.is_sorted &= self.last.is_none_or(|last| last.may_precede(position));
-        self.last = Some(position);
-        let is_full = self.kept.len() > self.request.size;
+        self.note(position);
         let beyond = self.kept.last_key_value().map(|(last, _)| *last);
         if let Some(beyond) = beyond.filter(|_| is_full)
             && position > beyond
@@ -131,16 +143,24 @@ impl PageReader {
             // Those that follow in a sorted list come no earlier, but for those of its moment.
             return !(self.is_sorted && position.age > beyond.age);
         }
-        if self.request.after.is_some_and(|after| position <= after) {
-            return true;
-        }
-        if let Ok(row) = Connection::from_json(row) {
-            self.kept.insert(position, row);
-            if self.kept.len() > self.request.size + 1 {
-                self.kept.pop_last();
-            }
+        if self.request.after.is_none_or(|after| position > after)
+            && let Ok(row) = Connection::from_json(row)
+        {
+            self.keep(position, row);
         }
         true
+    }
+
+    fn note(&mut self, position: Position) {
+        self.is_sorted &= self.last.is_none_or(|last| last.may_precede(position));
+        self.last = Some(position);
+    }
+
+    fn keep(&mut self, position: Position, row: Connection) {
+        self.kept.insert(position, row);
+        if self.kept.len() > self.request.size + 1 {
+            self.kept.pop_last();
+        }
     }
 
     /// The page, once the list was read.
