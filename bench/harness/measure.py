@@ -37,6 +37,7 @@ class Plan(NamedTuple):
     sweep: list
     callers: list
     waiting: int
+    minutes: int
 
 
 FULL = Plan(
@@ -45,8 +46,9 @@ FULL = Plan(
     sweep=[500, 1000, 2000, 3000, 4000, 6000, 8000, 10000, 12000, 16000, 20000, 24000],
     callers=[1, 10, 30, 100, 300, 1000],
     waiting=8000,
+    minutes=10,
 )
-QUICK = Plan(rounds=1, seconds=2, sweep=[1000, 3000, 8000], callers=[1, 30, 1000], waiting=2000)
+QUICK = Plan(rounds=1, seconds=2, sweep=[1000, 3000, 8000], callers=[1, 30, 1000], waiting=2000, minutes=1)
 
 TLS = {
     "TLS, HTTP/1.1 only": {"tls": True},
@@ -112,6 +114,15 @@ class Run:
         for operation, subject in self.turns("memory", MAIN, rounds=1):
             with Upstream(self.binaries, silent=True) as upstream, subject.start(self.binaries, upstream) as process:
                 yield operation, subject, self.hold(process, operation, upstream)
+
+    def steady(self):
+        """The gateway at half of its saturation for minutes: whether its memory grows."""
+        gateway = next(subject for subject in SUBJECTS if subject.name == "gateway")
+        rate = self.saturation_of("Create", gateway) / 2
+        with Upstream(self.binaries) as upstream, self.started(gateway, "Create", upstream) as process:
+            for minute in range(1, self.plan.minutes + 1):
+                say(f"steady: minute {minute} of {self.plan.minutes}")
+                yield "Create", gateway, self.open_loop(process, "Create", rate, 60)
 
     # === How each of them is measured ===
 
@@ -243,6 +254,7 @@ PARTS = {
     "delay": Run.delay,
     "tls": Run.tls,
     "memory": Run.memory,
+    "steady": Run.steady,
 }
 
 

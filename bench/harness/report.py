@@ -39,6 +39,8 @@ def tables(results: dict) -> str:
         text += f"**{operation}, below saturation** (p50 / p99 / p99.9 in µs, from when a call should have begun)\n\n" + latency(seen)
     for name, seen in results.get("tls", {}).items():
         text += f"**{name}**\n\n" + saturation(seen, {})
+    for operation, seen in results.get("steady", {}).items():
+        text += f"**{operation}, minute after minute at half of saturation**\n\n" + steady(seen)
     for operation, seen in results.get("delay", {}).items():
         text += f"**{operation}, an upstream that takes {DELAY} ms** (requests/s, p99 in ms)\n\n" + delay(seen)
     return text
@@ -74,6 +76,15 @@ def memory(seen: dict) -> str:
         row = [subject.label, f"{median(runs, 'idle'):.0f}", f"{median(runs, 'holding'):.0f}"]
         rows.append([*row, f"{runs[0]['count']:,}", f"{median(runs, 'kb_each'):.1f}"])
     return table(head, rows)
+
+
+def steady(seen: dict) -> str:
+    rows = []
+    for subject in present(seen):
+        runs = seen[subject.name]
+        memory = ", ".join(f"{run['rss']:.1f}" for run in runs)
+        rows.append([subject.label, f"{runs[0]['wanted']:,}", memory])
+    return table(["", "requests/s", "RSS after each minute, MiB"], rows)
 
 
 def share(seen: dict, subject, field: str) -> list:
