@@ -31,7 +31,7 @@ use self::{
     transport::{Call, Transport},
     types::{
         Changes, Connection, ConnectionList, ConnectionRef, Elements, File, NewTest, Page,
-        PageReader, PageRequest, Tested, Unreadable,
+        PageReader, PageRequest, Tested, Unreadable, names,
     },
 };
 use crate::tls;
@@ -49,7 +49,7 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long an idle connection is kept at most. It should be shorter than the 5 s after which
     /// Chartbrew closes it: a request on a connection that is just being closed fails (hyper issue
-    /// 2136). Only reads are affected, which can be repeated: uploads use fresh connections, and
+    /// 2136). Only what can be repeated is affected: uploads use fresh connections, and
     /// creates also keep to what the server announces, or use HTTP/2 where it is offered.
     pub idle_timeout: Duration,
     /// Largest response that is read, in bytes. The response to a create contains the whole schema
@@ -160,8 +160,15 @@ impl Client {
         request: PageRequest,
     ) -> Result<Page, Error> {
         let mut page = PageReader::new(request);
-        self.read_list(token, team, |_, row| Ok(page.take(row)))
-            .await?;
+        let max = self.max_response_bytes;
+        self.read_list(token, team, |_, row| {
+            let needs_more = page.take(row);
+            match page.bytes() > max {
+                true => Err(Unreadable::TooLarge),
+                false => Ok(needs_more),
+            }
+        })
+        .await?;
         Ok(page.finish())
     }
 
@@ -247,7 +254,7 @@ impl Client {
     pub async fn test(&self, token: &Token, connection: ConnectionRef) -> Result<Tested, Error> {
         let call = Call::get(path_of(connection) + "/test", TEST);
         let call = call.of_a_connection().of_a_test();
-        self.transport.send(token, call).await?.read_test()
+        self.transport.send(token, call).await?.read_test(false)
     }
 
     /// `POST /team/{team}/connections/{type}/test`, or `…/test/files`: the same for settings that
@@ -263,7 +270,8 @@ impl Client {
         };
         let path = format!("team/{team}/connections/{kind}/test{rest}");
         let call = Call::test(path, template, test.json.clone(), test.files.clone());
-        self.transport.send(token, call).await?.read_test()
+        let response = self.transport.send(token, call).await?;
+        response.read_test(kind == names::API)
     }
 
     /// `POST /team/{team}/connections/{id}/files`: uploads one file to an existing connection and

@@ -1,6 +1,6 @@
 //! Pure mapping between the gRPC contract and Chartbrew's REST types.
 //!
-//! - [`create`], [`update`] and the like: request → REST types, or [`Violations`]: all that is wrong
+//! - [`create`], [`update()`] and the like: request → REST types, or [`Violations`]: all that is wrong
 //!   with it, at once, in the contract's terms. Chartbrew itself accepts nearly anything and stores
 //!   it, so wrong input must be found here. What Chartbrew accepts and stores unchanged is allowed.
 //! - [`connection`]: a row → the contract's `Connection`, with nothing lost on the way;

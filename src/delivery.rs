@@ -324,7 +324,10 @@ impl Delivery {
         operations.close();
         if !operations.is_empty() {
             let operations = operations.len();
-            tracing::info!(operations, "waiting for what goes on without its callers");
+            tracing::info!(
+                operations,
+                "waiting for requests that must not be cut off or whose outcome must be kept"
+            );
         }
         let all = async {
             operations.wait().await;

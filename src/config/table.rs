@@ -39,12 +39,12 @@ pub(super) const GROUPS: &[Group] = groups! {
 
         /// How long an idle connection to Chartbrew is kept open at most. Chartbrew closes it after
         /// 5 s, a proxy may close it earlier: use a shorter time than both. With a longer time some
-        /// reads fail and are repeated. Creates are safe with any time: they also keep to the time
+        /// requests fail and are repeated. Creates are safe with any time: they also keep to the time
         /// that the server announces, or use HTTP/2 where the server offers it.
         "GATEWAY_IDLE_TIMEOUT", "DURATION", app.chartbrew.idle_timeout, duration;
 
         /// Largest response of Chartbrew that is read, in bytes. It can contain the schema of a
-        /// database.
+        /// database. Of a list it is the size of one page.
         "GATEWAY_MAX_ANSWER_BYTES", "BYTES", app.chartbrew.max_response_bytes, count;
     }
 

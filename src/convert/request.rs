@@ -195,7 +195,7 @@ impl Check<'_> {
         }
         let position = page_token::read(team, token);
         if position.is_none() {
-            let why = "is no next_page_token of this team's list; leave it unset to begin anew";
+            let why = "is not a next_page_token of this team; leave it unset to get the first page";
             self.invalid("page_token", why);
         }
         position

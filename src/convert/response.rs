@@ -19,6 +19,10 @@ use crate::{
 
 /// Longest message of a test, in bytes.
 const MAX_MESSAGE: usize = 1024;
+/// The message of a test where the caller may not see the connection's secrets, which cannot be cut
+/// out then.
+const NOT_SHOWN: &str = "the source's words are not shown, since the token may not see the \
+                         connection's password";
 /// The message of a test that failed without a word.
 const NO_WORDS: &str = "the test failed, and Chartbrew does not say why: look at the host, the \
                         port and the credentials";
@@ -98,6 +102,7 @@ pub fn tested(tested: Tested, secrets: &Secrets) -> proto::TestResponse {
     proto::TestResponse {
         success: tested.success,
         message: match (tested.success, tested.words.is_empty()) {
+            _ if secrets.is_incomplete() => NOT_SHOWN.to_owned(),
             (false, true) => NO_WORDS.to_owned(),
             _ => message(&secrets.cut_out_of(&tested.words)),
         },

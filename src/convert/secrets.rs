@@ -29,6 +29,8 @@ pub struct Secrets {
     /// Every part of eight bytes of the long ones.
     runs: HashSet<[u8; RUN]>,
     short: HashSet<String>,
+    /// There are secrets that the caller may not see, and that are not known here.
+    is_incomplete: bool,
 }
 
 // === impl Secrets ===
@@ -40,6 +42,8 @@ impl Secrets {
         let mut secrets = Self::default();
         secrets.add(token);
         secrets.add_fields(&row.fields);
+        // So Chartbrew shows it to a role that may not see it.
+        secrets.is_incomplete = row.fields.password.as_deref() == Some("");
         row.extra.values().for_each(|value| secrets.add_json(value));
         secrets
     }
@@ -61,6 +65,12 @@ impl Secrets {
             secrets.add_bytes(file);
         }
         secrets
+    }
+
+    /// Whether there are others that are not known: then no text is safe to show.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.is_incomplete
     }
 
     /// The text without them.
@@ -164,10 +174,24 @@ impl Secrets {
     fn add_connection_string(&mut self, text: &str) -> bool {
         let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        // A password with a slash that was not encoded ends behind the first slash.
-        let user_info = authority.rsplit_once('@').or_else(|| rest.rsplit_once('@'));
-        let password = user_info.and_then(|(user_info, _)| user_info.split_once(':'));
-        let password = password.map(|(_, password)| password);
+        // A password with a slash or a question mark that was not encoded ends behind the first one.
+        let before_query = rest.split(['?', '#']).next().unwrap_or_default();
+        let candidates = match before_query.contains('@') {
+            true => [authority, before_query],
+            false => [rest, rest],
+        };
+        let user_infos = candidates.map(|text| text.rsplit_once('@'));
+        let is_http = text.starts_with("http");
+        let passwords = user_infos
+            .into_iter()
+            .flatten()
+            .filter_map(|(user_info, _)| {
+                match user_info.split_once(':') {
+                    Some((_, password)) => Some(password),
+                    // A token in place of a user.
+                    None => is_http.then_some(user_info),
+                }
+            });
         // With semicolons between the pairs, a value may have spaces.
         let by_semicolon = text.contains(';').then(|| text.split(';'));
         let pairs = text.split([';', '?', '&', ' ']);
@@ -181,7 +205,7 @@ impl Secrets {
                 .then_some(value)
         });
         let mut found = false;
-        for secret in password.into_iter().chain(values) {
+        for secret in passwords.chain(values) {
             self.add(secret);
             self.add(&percent_decoded(secret));
             found = true;

@@ -78,7 +78,10 @@ impl Check<'_> {
     fn mask(&mut self, mask: Option<FieldMask>) -> Named {
         let paths = mask.unwrap_or_default().paths;
         if paths.is_empty() {
-            self.invalid("update_mask", "is required: the fields to change");
+            self.invalid(
+                "update_mask",
+                "is required: the fields to change, such as password or ssh.host",
+            );
         }
         let mut named = Named::new();
         for (index, path) in paths.iter().enumerate() {

@@ -87,7 +87,7 @@ pub enum Error {
         cause: Box<Self>,
     },
     /// The deadline leaves too little time for what must not be cut off. It was not begun.
-    #[error("it takes {takes:?}, which the deadline does not leave")]
+    #[error("uploading takes about {} s, which the deadline does not leave", takes.as_secs() + 1)]
     TooLittleTime {
         /// How much it takes.
         takes: Duration,
@@ -195,8 +195,8 @@ impl Error {
     /// The error of an upload of several files, of which some are there.
     pub(super) fn of_some_files(failure: Failure) -> Self {
         match Self::of_repeated(Effect::Idempotent, failure) {
-            // It says that any part of it may have been done.
-            unknown @ Self::OutcomeUnknown { .. } => unknown,
+            // They say that any part of it may have been done.
+            unknown @ (Self::OutcomeUnknown { .. } | Self::UpstreamError { .. }) => unknown,
             cause => Self::PartlyUploaded {
                 cause: Box::new(cause),
             },

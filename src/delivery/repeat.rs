@@ -113,7 +113,7 @@ impl Before {
     /// What is known of all attempts after the last one has failed.
     fn failed(self, last: Failure) -> Failure {
         let had_no_effect = match &last {
-            Failure::Stop(_) => true,
+            Failure::Stop(_) | Failure::Request(chartbrew::Error::NotSent(_)) => true,
             Failure::Request(error) => error.is_transient(),
         };
         match self.lost {

@@ -2,7 +2,7 @@
 //!
 //! The work runs within its caller's future, and ends with it. What must not be cut off does not: a
 //! request whose path names a connection runs in a task of its own (see
-//! [`chartbrew`](crate::chartbrew)), and so do tests and uploads.
+//! [`chartbrew`](crate::chartbrew)), and so do tests of stored connections and uploads.
 
 use std::{future::Future, sync::atomic::Ordering};
 
@@ -12,6 +12,7 @@ use tower::retry::budget::Budget;
 use super::{
     Caller, Delivery, EndedBy, Error, Operation,
     effect::{Effect, Failure},
+    operation::Permit,
     repeat::Before,
 };
 use crate::{
@@ -143,7 +144,10 @@ impl Delivery {
         files: Files,
     ) -> Result<Box<Connection>, Error> {
         let (shared, sender) = (self.shared.clone(), caller.clone());
+        let permit = self.admit(caller)?;
         let work = async move {
+            // Here, since the files are held for as long as this takes.
+            let _permit = permit;
             let uploaded = shared.upload(&sender, connection, &files, None).await;
             shared.source_tests.outdate(connection);
             uploaded.map_err(|cause| match cause.some_are {
@@ -175,11 +179,23 @@ impl Delivery {
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        let _permit = self.admit(caller)?;
         let work = self.shared.repeat(caller, operation.effect(), attempt);
         self.while_waited_for(caller, operation, work).await
     }
 
-    /// Does the work as one of the calls in progress, until it ends or the caller's time does.
+    /// Makes it one of the calls in progress.
+    fn admit(&self, caller: &Caller) -> Result<Permit, Error> {
+        let shared = &self.shared;
+        let permit = shared.in_flight.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Error::Overloaded)?;
+        if !caller.is_retry {
+            shared.budget.deposit();
+        }
+        Ok((permit, InFlight::begin()))
+    }
+
+    /// Does the work until it ends or the caller's time does.
     async fn while_waited_for<T>(
         &self,
         caller: &Caller,
@@ -187,11 +203,6 @@ impl Delivery {
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Error> {
         let shared = &self.shared;
-        let permit = shared.in_flight.try_acquire();
-        let _permit = (permit.map_err(|_| Error::Overloaded)?, InFlight::begin());
-        if !caller.is_retry {
-            shared.budget.deposit();
-        }
         let effect = operation.effect();
         let ended_by = tokio::select! {
             biased;

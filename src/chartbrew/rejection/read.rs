@@ -29,7 +29,7 @@ impl Rejection {
             400 | 422 => read_400(status, body),
             401 => Self::TokenRejected,
             403 => Self::AccessDenied,
-            404 if of_a_connection && object(body).is_some() => Self::ConnectionNotFound,
+            404 if of_a_connection && is_not_found(body) => Self::ConnectionNotFound,
             409 => Self::AlreadyExists,
             413 => Self::TooLarge,
             429 => Self::RateLimited(retry_after),
@@ -38,6 +38,11 @@ impl Rejection {
             _ => Self::Unexplained(status),
         }
     }
+}
+
+/// Chartbrew's own words. A proxy that knows no route says something else.
+fn is_not_found(body: &[u8]) -> bool {
+    object(body).is_some_and(|body| text(&body["error"]) == "Not Found")
 }
 
 fn read_400(status: u16, body: &[u8]) -> Rejection {

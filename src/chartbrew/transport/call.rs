@@ -19,7 +19,6 @@ pub(in crate::chartbrew) struct Call {
     pub(super) to_the_end: bool,
 }
 
-#[derive(Debug)]
 pub(super) enum Payload {
     None,
     /// What must not be sent twice.
@@ -114,5 +113,12 @@ impl Call {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} /{}", self.method, self.path)
+    }
+}
+
+/// Shows nothing of what is sent.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Payload")
     }
 }

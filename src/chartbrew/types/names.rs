@@ -31,6 +31,8 @@ pub const UPDATED_AT: &str = "updatedAt";
 
 /// A whole connection string, of which not all is secret.
 pub const CONNECTION_STRING: &str = "connectionString";
+/// The `type` of a source that is an API.
+pub const API: &str = "api";
 /// `type`, inside `authentication`.
 pub const AUTHENTICATION_TYPE: &str = "type";
 /// `token`, inside `authentication`.

@@ -46,7 +46,9 @@ pub struct Page {
 pub struct PageReader {
     request: PageRequest,
     /// One row more than the page has, so that it is known whether there is a next one.
-    kept: BTreeMap<Position, Connection>,
+    kept: BTreeMap<Position, (Connection, usize)>,
+    /// How much JSON they were made from.
+    bytes: usize,
     /// The greatest position so far, as long as no row came out of order.
     last: Option<Position>,
     is_sorted: bool,
@@ -114,6 +116,7 @@ impl PageReader {
         Self {
             request,
             kept: BTreeMap::new(),
+            bytes: 0,
             last: None,
             is_sorted: true,
         }
@@ -122,13 +125,14 @@ impl PageReader {
     /// Takes the next row of the list. An element that is no row is passed over. Returns whether
     /// more rows are needed.
     pub fn take(&mut self, row: &[u8]) -> bool {
+        let length = row.len();
         let is_full = self.kept.len() > self.request.size;
         if !is_full && self.request.after.is_none() {
             // It is on the page: its place need not be read first.
             if let Ok(row) = Connection::from_json(row) {
                 let position = Position::at(row.id, row.created_at);
                 self.note(position);
-                self.keep(position, row);
+                self.keep(position, row, length);
             }
             return true;
         }
@@ -146,7 +150,7 @@ impl PageReader {
         if self.request.after.is_none_or(|after| position > after)
             && let Ok(row) = Connection::from_json(row)
         {
-            self.keep(position, row);
+            self.keep(position, row, length);
         }
         true
     }
@@ -156,11 +160,22 @@ impl PageReader {
         self.last = Some(position);
     }
 
-    fn keep(&mut self, position: Position, row: Connection) {
-        self.kept.insert(position, row);
-        if self.kept.len() > self.request.size + 1 {
-            self.kept.pop_last();
+    fn keep(&mut self, position: Position, row: Connection, length: usize) {
+        let replaced = self.kept.insert(position, (row, length));
+        let surplus = match self.kept.len() > self.request.size + 1 {
+            true => self.kept.pop_last().map(|(_, surplus)| surplus),
+            false => None,
+        };
+        self.bytes += length;
+        for (_, length) in replaced.into_iter().chain(surplus) {
+            self.bytes -= length;
         }
+    }
+
+    /// How much JSON the rows that are kept were made from.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The page, once the list was read.
@@ -173,7 +188,7 @@ impl PageReader {
         let last = self.kept.last_key_value().map(|(position, _)| *position);
         Page {
             next: last.filter(|_| has_next),
-            rows: self.kept.into_values().collect(),
+            rows: self.kept.into_values().map(|(row, _)| row).collect(),
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Changes {
 }
 
 /// Settings to test that are not stored.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewTest {
     /// The team on whose behalf they are tested.
     pub team: i32,
@@ -34,6 +34,14 @@ pub struct NewTest {
     pub json: Bytes,
     /// Files to test with. May be empty.
     pub files: Files,
+}
+
+impl fmt::Debug for NewTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewTest")
+            .field("team", &self.team)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Changes {

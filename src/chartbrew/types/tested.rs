@@ -58,6 +58,22 @@ impl Tested {
         })
     }
 
+    /// Reads what a tested API has returned with success: it could be reached, whatever it says.
+    pub(in crate::chartbrew) fn relayed(body: &[u8]) -> Self {
+        let text = str::from_utf8(body).map(str::trim).unwrap_or_default();
+        let json: Option<Value> = serde_json::from_slice(body).ok();
+        let is_shown = json.is_none() && !is_page(text);
+        Self {
+            success: true,
+            words: if is_shown {
+                text.to_owned()
+            } else {
+                String::new()
+            },
+            details: json.filter(|json| !json.is_null()),
+        }
+    }
+
     /// Reads the response of HTTP 400: the driver's words, or the error object of a library.
     #[must_use]
     pub fn failed(body: &[u8]) -> Self {
@@ -183,6 +199,22 @@ mod tests {
                 (success, details),
                 "{body}"
             );
+        }
+        let relayed = [
+            (
+                &br#"{"success":false}"#[..],
+                "",
+                Some(json!({"success": false})),
+            ),
+            (b"<html>", "", None),
+            (b"pong", "pong", None),
+            (b"\xff", "", None),
+            (b"null", "", None),
+        ];
+        for (body, words, details) in relayed {
+            let tested = Tested::relayed(body);
+            assert_eq!((tested.success, &*tested.words), (true, words), "{body:?}");
+            assert_eq!(tested.details, details, "{body:?}");
         }
         let text = Tested::passed(b"Connection successful").unwrap();
         assert!(text.success && text.words == "Connection successful");

@@ -90,6 +90,16 @@ fn a_connection_string_has_its_secrets_in_many_forms() {
         ),
         ("postgres://u@h.example/db", "h.example/db", "h.example/db"),
         (
+            "mongodb://u:Secr3t@x/rest@h.example/db",
+            "Secr3t@x/rest at h.example",
+            "[redacted] at h.example",
+        ),
+        (
+            "https://token-1@h.example/",
+            "token-1 at h.example",
+            "[redacted] at h.example",
+        ),
+        (
             "Server=h.example;User Id=u;Password=two words;",
             "two words, h.example",
             "[redacted], h.example",
@@ -151,4 +161,13 @@ fn the_word_password_is_no_secret_but_within_one() {
     let told = "(using password: YES) old-password-7, old-password, password-7";
     let left = "(using password: YES) [redacted], [redacted], [redacted]";
     assert_eq!(secrets.cut_out_of(told), left);
+}
+
+#[test]
+fn of_a_row_whose_password_is_hidden_not_all_secrets_are_known() {
+    for (password, is_incomplete) in [(json!(""), true), (json!("p"), false), (json!(null), false)]
+    {
+        let row = row(&json!({"id": 1, "password": password}));
+        assert_eq!(Secrets::of_row(&row, "").is_incomplete(), is_incomplete);
+    }
 }

@@ -68,16 +68,17 @@ impl Context {
     fn not_in_time_row(&self, ended_by: EndedBy) -> Row {
         let what = self.about.map_or("response", |about| about.what());
         let (code, why) = match ended_by {
-            EndedBy::Deadline => (Code::DeadlineExceeded, "the call's time was over"),
+            EndedBy::Deadline => (Code::DeadlineExceeded, "the deadline passed"),
             _ => (Code::Unavailable, "the gateway stopped"),
         };
         let next = match self.about.map(|about| about.operation) {
-            Some(Operation::Test) => {
-                "; the test goes on, and another Test of the connection waits for its result"
+            Some(Operation::Test) if ended_by == EndedBy::Deadline => {
+                "; the test goes on, and the connection's next Test waits until it has ended: repeat \
+                 the call with a longer deadline"
             }
             _ => "",
         };
-        let message = format!("{why} before Chartbrew had given the {what}{next}");
+        let message = format!("{why} before Chartbrew had returned the {what}{next}");
         Row::new(code, "UPSTREAM_UNAVAILABLE", message).retry_in(UNKNOWN_RETRY)
     }
 
@@ -234,10 +235,16 @@ impl Context {
             row.reason = "OUTCOME_UNKNOWN";
         }
         row.retry = None;
-        row.message = format!(
-            "connection {connection_id} was created, but it cannot be read now: {}",
-            row.message
-        );
+        row.message = match cause {
+            delivery::Error::Rejected(Rejection::ConnectionNotFound) => format!(
+                "this request_id created connection {connection_id}, which is there no more; use a \
+                 new request_id to create another one"
+            ),
+            _ => format!(
+                "connection {connection_id} was created, but it cannot be read now: {}",
+                row.message
+            ),
+        };
         match self.request_id {
             Some(id) if row.reason == "OUTCOME_UNKNOWN" => row
                 .with("request_id", id)
@@ -260,6 +267,10 @@ impl Context {
                 row(&format!("Chartbrew cannot be reached: {cause}")).warn(),
             Unavailable::NotSent(cause @ NotSent::Refused) =>
                 row(&format!("Chartbrew is not ready: {cause}")).warn(),
+            // Chartbrew changes a row in several steps: the first ones may have been made.
+            Unavailable::Rejected(Rejection::StoreUnavailable) if self.effect() == Effect::Idempotent =>
+                Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
+                    "Chartbrew cannot reach its own database").upstream(400).warn(),
             Unavailable::Rejected(Rejection::StoreUnavailable) =>
                 row("Chartbrew cannot reach its own database").upstream(400).warn(),
             Unavailable::Rejected(rejection) => row(&format!("Chartbrew is not ready: {rejection}"))

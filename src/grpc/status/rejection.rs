@@ -35,8 +35,8 @@ impl Context {
             SourceDisabled => Row::new(Code::FailedPrecondition, "SOURCE_DISABLED",
                 "this connection type is switched off on the Chartbrew server"),
             HostNotAllowed => Row::new(Code::FailedPrecondition, "HOST_NOT_ALLOWED",
-                "Chartbrew does not connect to this host: it is in a private network, or the URL is \
-                 none; Chartbrew's operator can allow private networks"),
+                "Chartbrew does not connect to this host: it is in a private network, or it is \
+                 no valid URL; Chartbrew's operator can allow private networks"),
             StoreUnavailable => Row::new(Code::Unavailable, "UPSTREAM_UNAVAILABLE",
                 format!("Chartbrew cannot reach its own database{}", self.and_nothing())).warn(),
             RateLimited(_) => Row::new(Code::ResourceExhausted, "UPSTREAM_RATE_LIMITED",

@@ -104,7 +104,7 @@ async fn an_element_that_is_no_row_is_passed_over() {
         one,
         r#""a \"],[{ text""#.to_owned(),
         "{}".to_owned(),
-        r#"{"id":"7"}"#.to_owned(),
+        r#"{"id":"x"}"#.to_owned(),
         r#"{"id":0}"#.to_owned(),
         r#"{"id":-3,"createdAt":"2026-01-01T00:00:00.000Z"}"#.to_owned(),
         r#"{"id":99999999999}"#.to_owned(),

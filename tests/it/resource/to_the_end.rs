@@ -55,10 +55,14 @@ impl Held {
         }
     }
 
-    /// The caller leaves, and the gateway has learned it: then there is room for another.
+    /// The caller leaves, and the gateway has learned it: then there is room for another. (Not so
+    /// of an upload, which holds its files and counts until it has ended.)
     async fn caller_leaves(&mut self) {
         self.response.abort();
         assert!((&mut self.response).await.is_err());
+        if self.call == Call::UploadFiles {
+            return;
+        }
         let list = async || {
             let message = ListRequest {
                 team_id: 1,
