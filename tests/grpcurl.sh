@@ -11,19 +11,7 @@ readonly BIN="$PWD/.ci/tools/grpcurl-$GRPCURL_VERSION"
 readonly SERVICE=chartbrew.connection.v1.ConnectionService
 readonly TOKEN='authorization: Bearer sandbox-token'
 
-WORK=$(mktemp -d)
-readonly WORK
-demo=
-
-cleanup() {
-    if [[ -n $demo ]]; then
-        # Not TERM: it would wait for the Create that the README leaves without a response.
-        kill -KILL "$demo" 2>/dev/null || true
-        wait "$demo" 2>/dev/null || true
-    fi
-    rm -rf "$WORK"
-}
-trap cleanup EXIT
+source tests/demo.sh
 
 # === Small things ===
 
@@ -68,26 +56,9 @@ if [[ ! -x $BIN/grpcurl ]]; then
 fi
 export PATH="$BIN:$PATH"
 
-cargo build --locked
-# Not always `target`: CARGO_TARGET_DIR or a configuration of cargo's may name another folder.
-TARGET=$(cargo metadata --locked --format-version 1 --no-deps |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-readonly TARGET
-
 # === The demo ===
 
-mkfifo "$WORK/pipe"
-"$TARGET/debug/chartbrew-gateway" demo --listen 127.0.0.1:0 >"$WORK/pipe" 2>"$WORK/demo.err" &
-demo=$!
-exec 3<"$WORK/pipe"
-# Its last line comes when everything has been set up and called once.
-line=
-while [[ $line != "Serving until"* ]]; do
-    IFS= read -r -t 60 -u 3 line || fail "the demo did not start" "$WORK/demo" "$WORK/demo.err"
-    printf '%s\n' "$line" >>"$WORK/demo"
-done
-ADDR=$(sed -n 's/^The gateway serves gRPC at *//p' "$WORK/demo")
-readonly ADDR
+start_demo
 passed "the demo serves at $ADDR"
 
 # === Reflection and health ===

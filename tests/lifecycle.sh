@@ -8,18 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly GRPCIO=1.76.0
 readonly VENV="$PWD/.ci/tools/grpcio-$GRPCIO"
 
-WORK=$(mktemp -d)
-readonly WORK
-demo=
-
-cleanup() {
-    if [[ -n $demo ]]; then
-        kill -KILL "$demo" 2>/dev/null || true
-        wait "$demo" 2>/dev/null || true
-    fi
-    rm -rf "$WORK"
-}
-trap cleanup EXIT
+source tests/demo.sh
 
 if [[ ! -x $VENV/bin/python3 ]] || ! "$VENV/bin/python3" -c 'import grpc_status, grpc_tools' 2>/dev/null; then
     echo "installing grpcio $GRPCIO"
@@ -28,24 +17,9 @@ if [[ ! -x $VENV/bin/python3 ]] || ! "$VENV/bin/python3" -c 'import grpc_status,
         "grpcio==$GRPCIO" "grpcio-tools==$GRPCIO" "grpcio-status==$GRPCIO"
 fi
 
-cargo build --locked
-TARGET=$(cargo metadata --locked --format-version 1 --no-deps |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-readonly TARGET
-
 mkdir "$WORK/generated"
 "$VENV/bin/python3" -m grpc_tools.protoc -I proto --python_out="$WORK/generated" \
     --grpc_python_out="$WORK/generated" chartbrew/connection/v1/connection_service.proto
 
-mkfifo "$WORK/pipe"
-"$TARGET/debug/chartbrew-gateway" demo --listen 127.0.0.1:0 --admin-listen off >"$WORK/pipe" 2>"$WORK/demo.err" &
-demo=$!
-exec 3<"$WORK/pipe"
-line=
-while [[ $line != "Serving until"* ]]; do
-    IFS= read -r -t 60 -u 3 line || { cat "$WORK/demo.err" >&2; exit 1; }
-    printf '%s\n' "$line" >>"$WORK/demo"
-done
-ADDR=$(sed -n 's/^The gateway serves gRPC at *//p' "$WORK/demo")
-
+start_demo --admin-listen off
 "$VENV/bin/python3" tests/lifecycle.py "$ADDR" sandbox-token "$WORK/generated"

@@ -17,6 +17,16 @@ use super::resource;
 /// Up to here every whole number is a double of its own: 2^53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
+/// Limits that inputs of any size reach.
+pub(super) const SMALL: Limits = Limits {
+    name_chars: 4,
+    body_bytes: 256,
+    encrypted_text_bytes: 24,
+    project_ids_bytes: 16,
+    file_bytes: 4,
+    nesting: 3,
+};
+
 /// Maps a message, within Chartbrew's limits and within some that inputs of any size reach.
 ///
 /// # Panics
@@ -26,16 +36,8 @@ pub fn run(data: &[u8]) {
     let Ok(request) = CreateRequest::decode(data) else {
         return;
     };
-    let small = Limits {
-        name_chars: 4,
-        body_bytes: 256,
-        encrypted_text_bytes: 24,
-        project_ids_bytes: 16,
-        file_bytes: 4,
-        nesting: 3,
-    };
     resource::update_of(&request, data);
-    for limits in [Limits::default(), small] {
+    for limits in [Limits::default(), SMALL] {
         let result = convert::create(request.clone(), &limits);
         match &result {
             Ok(create) => is_what_was_asked_for(&request, create, &limits),

@@ -15,7 +15,7 @@ use prost_types::FieldMask;
 use serde_json::{Map, Value};
 
 use super::{
-    request::{is_explained, other_secrets},
+    request::{SMALL, is_explained, other_secrets},
     tested,
 };
 
@@ -109,15 +109,7 @@ fn update(request: &UpdateRequest) {
     if let Some(connection) = &mut other.connection {
         other_secrets(connection);
     }
-    let small = Limits {
-        name_chars: 4,
-        body_bytes: 256,
-        encrypted_text_bytes: 24,
-        project_ids_bytes: 16,
-        file_bytes: 4,
-        nesting: 3,
-    };
-    for limits in [Limits::default(), small] {
+    for limits in [Limits::default(), SMALL] {
         let result = convert::update(request.clone(), &limits);
         match &result {
             Ok((of, changes)) => {

@@ -169,8 +169,7 @@ impl Transport {
         to_the_end.await.unwrap_or(no_answer)
     }
 
-    /// Waits for the requests that must not be cut off. None is begun afterwards by whoever has
-    /// stopped to send.
+    /// Waits for the requests that must not be cut off. Begin none afterwards.
     pub(super) async fn finish(&self) {
         self.of_connections.close();
         if !self.of_connections.is_empty() {

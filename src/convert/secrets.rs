@@ -128,8 +128,12 @@ impl Secrets {
                     .map(|(key, value)| (self.cut_out_of(&key), self.cut_out_of_json(value)));
                 Value::Object(entries.collect())
             }
-            Value::Number(number) if self.cut_out_of(&number.to_string()) != number.to_string() => {
-                CUT.into()
+            Value::Number(number) => {
+                let digits = number.to_string();
+                match self.cut_out_of(&digits) == digits {
+                    true => Value::Number(number),
+                    false => CUT.into(),
+                }
             }
             other => other,
         }

@@ -63,17 +63,12 @@ impl Delivery {
         connection: ConnectionRef,
         changes: &Changes,
     ) -> Result<Box<Connection>, Error> {
-        let shared = &self.shared;
-        let updated = self.attempts(caller, Operation::Update, |_| async move {
-            shared.source_tests.outdate(connection);
+        let client = &self.shared.client;
+        self.changes(caller, Operation::Update, connection, |_| async move {
             let token = caller.token_to_send();
-            Ok(Box::new(
-                shared.client.update(token, connection, changes).await?,
-            ))
-        });
-        let updated = updated.await;
-        shared.source_tests.outdate(connection);
-        updated
+            Ok(Box::new(client.update(token, connection, changes).await?))
+        })
+        .await
     }
 
     /// Deletes a connection.
@@ -86,12 +81,10 @@ impl Delivery {
         connection: ConnectionRef,
         remove_datasets: bool,
     ) -> Result<(), Error> {
-        let shared = &self.shared;
-        let deleted = self.attempts(caller, Operation::Delete, |before: Before| async move {
-            shared.source_tests.outdate(connection);
+        let client = &self.shared.client;
+        self.changes(caller, Operation::Delete, connection, |before| async move {
             let token = caller.token_to_send();
-            let deleted = shared.client.delete(token, connection, remove_datasets);
-            match deleted.await {
+            match client.delete(token, connection, remove_datasets).await {
                 // An attempt of this call deleted it, and its response was lost.
                 Err(RequestError::Rejected(Rejection::ConnectionNotFound))
                     if before.lost.is_some() =>
@@ -100,10 +93,8 @@ impl Delivery {
                 }
                 result => Ok(result?),
             }
-        });
-        let deleted = deleted.await;
-        shared.source_tests.outdate(connection);
-        deleted
+        })
+        .await
     }
 
     /// Lets Chartbrew connect to the source of a connection. Where the result says more than yes or
@@ -182,6 +173,27 @@ impl Delivery {
         let _permit = self.admit(caller)?;
         let work = self.shared.repeat(caller, operation.effect(), attempt);
         self.while_waited_for(caller, operation, work).await
+    }
+
+    /// The same for what changes a connection: no test that began before is true of it afterwards.
+    async fn changes<T, F>(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        connection: ConnectionRef,
+        mut attempt: impl FnMut(Before) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let tests = &self.shared.source_tests;
+        let attempts = self.attempts(caller, operation, |before| {
+            tests.outdate(connection);
+            attempt(before)
+        });
+        let changed = attempts.await;
+        tests.outdate(connection);
+        changed
     }
 
     /// Makes it one of the calls in progress.

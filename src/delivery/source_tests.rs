@@ -103,9 +103,7 @@ impl Shared {
             sender.send_replace(Some(tested));
         }));
     }
-}
 
-impl Shared {
     async fn tested(
         &self,
         token: &Token,

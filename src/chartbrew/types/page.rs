@@ -49,8 +49,9 @@ pub struct PageReader {
     kept: BTreeMap<Position, (Connection, usize)>,
     /// How much JSON they were made from.
     bytes: usize,
-    /// The greatest position so far, as long as no row came out of order.
+    /// Of the row that came before.
     last: Option<Position>,
+    /// No row came out of order so far.
     is_sorted: bool,
 }
 

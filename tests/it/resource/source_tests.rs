@@ -112,32 +112,20 @@ fn attempts(tested: &Response<TestResponse>) -> &str {
 
 #[tokio::test]
 async fn a_second_caller_with_the_same_token_joins() {
-    let running = Running::begin(Fault::test(), 2).await;
+    let mut running = Running::begin(Fault::test(), 2).await;
     let second = running.last("one", None).await;
     running.gate.open();
-    let first = soon(running.first).await.unwrap().unwrap();
+    let first = soon(&mut running.first).await.unwrap().unwrap();
     let second = soon(second).await.unwrap().unwrap();
     assert_eq!((attempts(&first), attempts(&second)), ("1", "0"));
     assert_eq!(first.into_inner(), second.into_inner());
-    let tests = running
-        .sandbox
-        .requests()
-        .iter()
-        .filter(|s| is_test(s))
-        .count();
-    assert_eq!(tests, 1);
+    assert_eq!(running.tests().len(), 1);
     // The next one is new.
     soon(test_with(&running.gateway, "one", running.id, None))
         .await
         .unwrap()
         .unwrap();
-    let tests = running
-        .sandbox
-        .requests()
-        .iter()
-        .filter(|s| is_test(s))
-        .count();
-    assert_eq!(tests, 2);
+    assert_eq!(running.tests().len(), 2);
 }
 
 #[tokio::test]
@@ -237,18 +225,12 @@ async fn a_caller_that_has_joined_is_told_at_its_deadline_that_the_test_goes_on(
 /// Both make another attempt then, which is one test again.
 #[tokio::test]
 async fn a_test_that_is_lost_is_made_again_once_for_all() {
-    let running = Running::begin(Fault::test().drop_after_storing(), 2).await;
+    let mut running = Running::begin(Fault::test().drop_after_storing(), 2).await;
     let second = running.last("one", None).await;
     running.gate.open();
-    soon(running.first).await.unwrap().unwrap();
+    soon(&mut running.first).await.unwrap().unwrap();
     soon(second).await.unwrap().unwrap();
-    let tests = running
-        .sandbox
-        .requests()
-        .iter()
-        .filter(|s| is_test(s))
-        .count();
-    assert_eq!(tests, 2);
+    assert_eq!(running.tests().len(), 2);
 }
 
 #[tokio::test]
