@@ -8,7 +8,7 @@
 //! way back.
 //!
 //! [`app`] builds these parts from the settings that [`config`] reads, and stops them in order when
-//! [`shutdown`] says so. [`telemetry`] has the log, the traces and the metrics; [`admin`] serves them
+//! [`shutdown`] says so. [`reload`] reads files again that change while it runs. [`telemetry`] has the log, the traces and the metrics; [`admin`] serves them
 //! to operators. [`proto`] is the code made from the contract.
 //!
 //! `docs/ARCHITECTURE.md` has the way of a request, the rules of delivery, who may import whom, and
@@ -25,6 +25,7 @@ pub mod delivery;
 pub mod demo;
 pub mod grpc;
 pub mod proto;
+pub mod reload;
 pub mod shutdown;
 pub mod telemetry;
 mod tls;

@@ -35,7 +35,9 @@ pub use self::{
     attempt::Attempt,
     call::{Call, Ended, Method, TraceIds},
     event::Event,
-    labels::{CircuitState, RecoveryResult, RetryCause, Signal},
+    labels::{
+        Certificate, CircuitState, FileKind, HandshakeFailure, RecoveryResult, RetryCause, Signal,
+    },
     logs::{Format, InvalidFilter, Logging, Logs},
     otlp::{Collector, InvalidExporter},
     record::{InFlight, record},

@@ -86,6 +86,7 @@ impl Drop for CallEnd {
         self.call.end(Ended {
             code: code.into(),
             reason: self.record.reason(),
+            caller: None,
             attempts: self.record.attempts(),
             outcome: self.record.outcome(),
         });

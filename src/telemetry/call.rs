@@ -68,11 +68,13 @@ pub struct Call {
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended {
+pub struct Ended<'a> {
     /// gRPC's code.
     pub code: i32,
     /// The reason that its `ErrorInfo` gives.
     pub reason: Option<&'static str>,
+    /// The caller's name in the callers file.
+    pub caller: Option<&'a str>,
     /// How often the request was sent to Chartbrew.
     pub attempts: u32,
     /// Where its response came from, if not from Chartbrew's response to it.
@@ -140,7 +142,7 @@ impl Call {
     }
 
     /// Measures it and ends its span.
-    pub fn end(&self, ended: Ended) {
+    pub fn end(&self, ended: Ended<'_>) {
         let Some(method) = self.method else { return };
         let code = usize::try_from(ended.code).ok();
         let code = code.and_then(|code| CODES.get(code)).unwrap_or(&"UNKNOWN");
@@ -150,6 +152,7 @@ impl Call {
             code,
             is_error,
             reason: ended.reason,
+            caller: ended.caller,
             nothing_sent: ended.attempts == 0,
             seconds: self.began.elapsed().as_secs_f64(),
         });
@@ -164,6 +167,10 @@ impl Call {
         ));
         if let Some(reason) = ended.reason {
             span.set_attribute(KeyValue::new("chartbrew.gateway.reason", reason));
+        }
+        if let Some(caller) = ended.caller {
+            let caller = caller.to_owned();
+            span.set_attribute(KeyValue::new("chartbrew.gateway.caller", caller));
         }
         if let Some(outcome) = ended.outcome {
             span.set_attribute(KeyValue::new("chartbrew.gateway.outcome", outcome));

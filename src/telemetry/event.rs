@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use opentelemetry::KeyValue;
 
-use super::labels::{CircuitState, Label, RecoveryResult, RetryCause};
+use super::labels::{
+    Certificate, CircuitState, FileKind, HandshakeFailure, Label, RecoveryResult, RetryCause,
+};
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,22 @@ pub enum Event {
     StoreReachable(bool),
     /// A connection of a caller was closed at once: the limit was reached.
     ConnectionRefused,
+    /// The TLS handshake of a caller failed.
+    HandshakeFailed(HandshakeFailure),
+    /// A file was read for the first time, or has changed.
+    Loaded {
+        /// What it is for.
+        kind: FileKind,
+        /// Whether its content is used. Otherwise the previous content is.
+        is_used: bool,
+    },
+    /// A certificate was loaded.
+    Expires {
+        /// Which one.
+        certificate: Certificate,
+        /// When it expires, in seconds since 1970.
+        at: i64,
+    },
 }
 
 // === impl Event ===
@@ -55,7 +73,11 @@ impl Event {
             Self::Recovery(result) => ("recovery", vec![KeyValue::new("result", result.name())]),
             Self::Replay => ("replay", Vec::new()),
             Self::Circuit(state) => ("circuit", vec![KeyValue::new("state", state.name())]),
-            Self::StoreReachable(_) | Self::ConnectionRefused => return None,
+            Self::StoreReachable(_)
+            | Self::ConnectionRefused
+            | Self::HandshakeFailed(_)
+            | Self::Loaded { .. }
+            | Self::Expires { .. } => return None,
         })
     }
 }

@@ -54,6 +54,41 @@ pub enum Signal {
     Metrics,
 }
 
+/// What a file that is read again while the gateway runs is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// The certificate, key and client CA of the gateway's port.
+    Tls,
+    /// The CA and the client certificate for Chartbrew.
+    ChartbrewTls,
+    /// The gateway's own token.
+    Token,
+    /// Who may call.
+    Callers,
+}
+
+/// A certificate, by what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// The one of the gateway's port.
+    Server,
+    /// The authority of its callers' certificates.
+    ClientCa,
+    /// The one that the gateway shows to Chartbrew.
+    ChartbrewClient,
+}
+
+/// Why a TLS handshake of a caller failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeFailure {
+    /// It took too long.
+    Timeout,
+    /// The caller's certificate is missing or is not accepted.
+    Certificate,
+    /// Anything else: the caller has left, does not trust the gateway, or speaks no TLS.
+    Other,
+}
+
 /// A label whose values are a closed set.
 pub(super) trait Label: Copy + 'static {
     /// All values.
@@ -130,6 +165,49 @@ impl Label for Signal {
             Self::Traces => "traces",
             Self::Metrics => "metrics",
         }
+    }
+}
+
+impl Label for FileKind {
+    const ALL: &'static [Self] = &[Self::Tls, Self::ChartbrewTls, Self::Token, Self::Callers];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::ChartbrewTls => "chartbrew_tls",
+            Self::Token => "token",
+            Self::Callers => "callers",
+        }
+    }
+}
+
+impl Label for Certificate {
+    const ALL: &'static [Self] = &[Self::Server, Self::ClientCa, Self::ChartbrewClient];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::ClientCa => "client_ca",
+            Self::ChartbrewClient => "chartbrew_client",
+        }
+    }
+}
+
+impl Label for HandshakeFailure {
+    const ALL: &'static [Self] = &[Self::Timeout, Self::Certificate, Self::Other];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Certificate => "certificate",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

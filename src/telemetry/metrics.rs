@@ -27,7 +27,7 @@ static METRICS: OnceLock<Metrics> = OnceLock::new();
 
 /// A call that has ended.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CallEnded {
+pub(super) struct CallEnded<'a> {
     /// As in the contract, or `_OTHER`.
     pub(super) method: &'static str,
     /// The code's name.
@@ -36,6 +36,8 @@ pub(super) struct CallEnded {
     pub(super) is_error: bool,
     /// The reason that its `ErrorInfo` gives.
     pub(super) reason: Option<&'static str>,
+    /// The caller's name in the callers file, of which there is a limited number.
+    pub(super) caller: Option<&'a str>,
     /// Nothing was sent to Chartbrew for it.
     pub(super) nothing_sent: bool,
     pub(super) seconds: f64,
@@ -84,7 +86,7 @@ fn metrics() -> Option<&'static Metrics> {
     METRICS.get()
 }
 
-pub(super) fn call_ended(call: CallEnded) {
+pub(super) fn call_ended(call: CallEnded<'_>) {
     let Some(metrics) = metrics() else { return };
     let labels = [
         KeyValue::new("rpc.system.name", "grpc"),
@@ -95,6 +97,13 @@ pub(super) fn call_ended(call: CallEnded) {
     // The last one only on errors.
     let labels = &labels[..if call.is_error { 4 } else { 3 }];
     metrics.call_duration.record(call.seconds, labels);
+    if let Some(caller) = call.caller {
+        let labels = [
+            KeyValue::new("caller", caller.to_owned()),
+            KeyValue::new("rpc.status_code", call.code),
+        ];
+        metrics.counters.caller_calls.add(1, &labels);
+    }
     if let Some(reason) = call.reason {
         let label = [KeyValue::new("reason", reason)];
         metrics.counters.failures.add(1, &label);
@@ -157,6 +166,20 @@ pub(super) fn count(event: Event) {
             metrics.store_reachable.record(u64::from(reachable), &[]);
         }
         Event::ConnectionRefused => counters.connections_refused.add(1, &[]),
+        Event::HandshakeFailed(cause) => {
+            counters.handshakes_failed.add(1, &[label("cause", cause)]);
+        }
+        Event::Loaded { kind, is_used } => {
+            let result = if is_used { "used" } else { "refused" };
+            let labels = [label("file", kind), KeyValue::new("result", result)];
+            counters.files_loaded.add(1, &labels);
+            let file = [label("file", kind)];
+            metrics.file_current.record(u64::from(is_used), &file);
+        }
+        Event::Expires { certificate, at } => {
+            let labels = [label("certificate", certificate)];
+            metrics.certificate_expiry.record(at, &labels);
+        }
     }
 }
 

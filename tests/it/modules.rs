@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Top-level module → the modules that it may use.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("admin", &["telemetry"]),
     (
         "app",
@@ -37,6 +37,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
         &["chartbrew", "convert", "delivery", "proto", "telemetry"],
     ),
     ("proto", &[]),
+    ("reload", &["telemetry"]),
     ("shutdown", &[]),
     ("telemetry", &["tls"]),
     ("tls", &[]),

@@ -9,7 +9,7 @@ use opentelemetry::{
 };
 
 use super::super::{
-    labels::{Label, RecoveryResult, RetryCause, label},
+    labels::{HandshakeFailure, Label, RecoveryResult, RetryCause, label},
     logs,
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Metrics {
     pub(super) in_flight: UpDownCounter<i64>,
     pub(super) circuit: Gauge<u64>,
     pub(super) store_reachable: Gauge<u64>,
+    pub(super) file_current: Gauge<u64>,
+    pub(super) certificate_expiry: Gauge<i64>,
     pub(super) counters: Counters,
 }
 
@@ -46,6 +48,9 @@ pub(super) struct Counters {
     pub(super) refusals: Counter<u64>,
     pub(super) export_failures: Counter<u64>,
     pub(super) connections_refused: Counter<u64>,
+    pub(super) handshakes_failed: Counter<u64>,
+    pub(super) files_loaded: Counter<u64>,
+    pub(super) caller_calls: Counter<u64>,
 }
 
 // === impl Metrics ===
@@ -78,6 +83,18 @@ impl Metrics {
                 .u64_gauge("chartbrew.gateway.request_id_store.reachable")
                 .with_description("Whether the store of request ids can be reached: 1 or 0.")
                 .build(),
+            file_current: meter
+                .u64_gauge("chartbrew.gateway.file.current")
+                .with_description(
+                    "Whether the content of a file is in use: 1, or 0 if a changed content was \
+                     refused.",
+                )
+                .build(),
+            certificate_expiry: meter
+                .i64_gauge("chartbrew.gateway.certificate.expiry")
+                .with_unit("s")
+                .with_description("When a certificate expires, in seconds since 1970.")
+                .build(),
             counters: Counters::new(meter),
         }
     }
@@ -96,6 +113,9 @@ impl Metrics {
         }
         self.in_flight.add(0, &[]);
         counters.connections_refused.add(0, &[]);
+        for cause in HandshakeFailure::ALL {
+            counters.handshakes_failed.add(0, &[label("cause", *cause)]);
+        }
         counters.replays.add(0, &[]);
         counters.budget_exhausted.add(0, &[]);
     }
@@ -154,6 +174,21 @@ impl Counters {
                 "chartbrew.gateway.connections.refused",
                 "{connection}",
                 "Connections of callers that were closed at once: the limit was reached.",
+            ),
+            handshakes_failed: counter(
+                "chartbrew.gateway.handshakes.failed",
+                "{handshake}",
+                "TLS handshakes of callers that failed, by cause.",
+            ),
+            files_loaded: counter(
+                "chartbrew.gateway.files.loaded",
+                "{file}",
+                "Contents of files that were read at the start or have changed, by result.",
+            ),
+            caller_calls: counter(
+                "chartbrew.gateway.caller.calls",
+                "{call}",
+                "Calls by the callers of the callers file, by status code.",
             ),
         }
     }
