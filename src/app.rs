@@ -1,7 +1,7 @@
 //! The composition root: builds the client for Chartbrew, the rules of delivery, the gRPC server and
 //! the admin port, connects them, and stops them in order.
 
-use std::{future::Future, net::SocketAddr};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use crate::{
     admin::{self, Admin, Readiness},
@@ -10,7 +10,8 @@ use crate::{
         self, Delivery,
         request_id::{Store, StoreError, StoreSettings},
     },
-    grpc::{self, Health, Server},
+    grpc::{self, BindError, Health, Server},
+    reload::FileProblem,
     telemetry::{self, CircuitState, Event},
 };
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub chartbrew: chartbrew::Settings,
     /// Where request ids are kept.
     pub request_id_store: StoreSettings,
+    /// How often files that can change are read again.
+    pub reload_interval: Duration,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             delivery: delivery::Settings::default(),
             chartbrew: chartbrew::Settings::default(),
             request_id_store: StoreSettings::default(),
+            reload_interval: Duration::from_secs(10),
         }
     }
 }
@@ -62,6 +66,9 @@ pub enum StartError {
     /// The store of request ids cannot be set up.
     #[error("GATEWAY_REQUEST_ID_STORE: {0}")]
     Store(#[from] StoreError),
+    /// A file of the settings cannot be used.
+    #[error(transparent)]
+    File(#[from] FileProblem),
     /// The address cannot be bound.
     #[error("GATEWAY_LISTEN: cannot listen on {addr}: {error}")]
     Listen {
@@ -95,6 +102,7 @@ impl App {
             delivery,
             chartbrew,
             request_id_store,
+            reload_interval,
         } = settings;
         let client = Client::new(&chartbrew)?;
         // Gateways that share a store must call the same Chartbrew by the same name.
@@ -102,12 +110,21 @@ impl App {
         let store = Store::open(&request_id_store, &upstream)?;
         let delivery = Delivery::new(delivery, client, upstream, store);
         let health = Health::default();
-        let server = Server::bind(listen, grpc, delivery.clone(), health.clone())
-            .await
-            .map_err(|error| StartError::Listen {
-                addr: listen,
-                error,
-            })?;
+        let server = Server::bind(
+            listen,
+            grpc,
+            reload_interval,
+            delivery.clone(),
+            health.clone(),
+        )
+        .await
+        .map_err(|error| match error {
+            BindError::File(problem) => StartError::File(problem),
+            BindError::Listen(error) => {
+                let addr = listen;
+                StartError::Listen { addr, error }
+            }
+        })?;
         let admin = match admin.listen {
             None => None,
             Some(addr) => Some(bind_admin(addr, admin.remote_log, &health).await?),

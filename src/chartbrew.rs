@@ -34,7 +34,7 @@ use self::{
         PageReader, PageRequest, Tested, Unreadable, names,
     },
 };
-use crate::tls;
+use crate::crypto;
 
 /// The size from which on a file is over the limit of Chartbrew's upload library. It answers such
 /// an upload with 500 in place of 413.
@@ -98,7 +98,7 @@ impl Client {
     /// # Errors
     /// If the TLS roots of the machine cannot be read or the URL cannot be a base.
     pub fn new(settings: &Settings) -> Result<Self, InvalidClient> {
-        tls::install_crypto_provider();
+        crypto::install_provider();
         Ok(Self {
             transport: Transport::new(settings)?,
             max_response_bytes: settings.max_response_bytes,

@@ -11,12 +11,14 @@ use std::{
 
 use chartbrew_gateway::{
     app::App,
+    callers::{self, token::TokenHash},
     config::{Args, Config},
     shutdown::Signals,
     telemetry,
 };
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -43,6 +45,8 @@ enum Command {
         #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4019")]
         listen: std::net::SocketAddr,
     },
+    /// Makes a token for a caller, and its hash for the callers file (GATEWAY_CALLERS_FILE).
+    Token,
     /// Reads the settings of `serve` and prints them, secrets hidden. Exits with 2 if one is
     /// wrong.
     Check(Box<Args>),
@@ -71,6 +75,7 @@ impl Cli {
                 let _logging = telemetry::Logs::default().init()?;
                 Runtime::new()?.block_on(demo::run_sandbox(listen))
             }
+            Command::Token => token(),
             Command::Check(args) => check(&args),
         }
     }
@@ -116,8 +121,21 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 fn check(args: &Args) -> Result<ExitCode, Failure> {
     let lines = args.lines();
     Config::read(args)?;
+    print(&lines)
+}
+
+/// Prints a new token and its hash. The token is kept nowhere.
+fn token() -> Result<ExitCode, Failure> {
+    let token = callers::token::generate()?;
+    let hash = TokenHash::of(&token);
+    let token = Zeroizing::new(format!("token:        {}", *token));
+    print(&[token.as_str(), &format!("token_sha256: {hash}")])
+}
+
+fn print(lines: &[impl AsRef<str>]) -> Result<ExitCode, Failure> {
     let mut out = io::stdout().lock();
     for line in lines {
+        let line = line.as_ref();
         match writeln!(out, "{line}") {
             // The reader has closed the pipe, as `head` does after its last line.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,

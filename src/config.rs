@@ -8,6 +8,7 @@
 mod args;
 mod parse;
 mod read;
+mod security;
 mod setting;
 mod shown;
 mod table;

@@ -17,9 +17,11 @@
 
 pub mod admin;
 pub mod app;
+pub mod callers;
 pub mod chartbrew;
 pub mod config;
 pub mod convert;
+mod crypto;
 pub mod delivery;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -28,4 +30,4 @@ pub mod proto;
 pub mod reload;
 pub mod shutdown;
 pub mod telemetry;
-mod tls;
+pub mod tls;

@@ -1,4 +1,4 @@
-//! Log, traces and metrics. Of the other modules it uses `tls` only.
+//! Log, traces and metrics. Of the other modules it uses `crypto` only.
 //!
 //! | | made by | exported to |
 //! |---|---|---|

@@ -1,9 +1,140 @@
-//! The cryptography behind all TLS connections of the process: to Chartbrew, to Redis and to a
-//! collector.
+//! Certificates and keys: read from PEM files, and read again when these change.
+//!
+//! [`server`] has those of the gateway's own port.
 
-/// Makes `ring` the provider of rustls for the whole process. Every client that may use TLS calls
-/// this before it is built; only the first call has an effect.
-pub(crate) fn install_crypto_provider() {
-    // A program that uses this library may have chosen another provider, which serves as well.
-    drop(rustls::crypto::ring::default_provider().install_default());
+pub mod server;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use x509_parser::{
+    certificate::X509Certificate,
+    prelude::{FromDer, GeneralName},
+};
+
+use crate::reload::{Content, FileProblem};
+
+/// The certificates of a PEM file, in its order, at least one.
+fn certificates(
+    variable: &'static str,
+    content: &Content,
+) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+    let certificates = CertificateDer::pem_slice_iter(content).collect::<Result<Vec<_>, _>>();
+    // The reader's own error repeats a part of the file.
+    let certificates = certificates.map_err(|_| FileProblem::new(variable, "is not valid PEM"))?;
+    match certificates.is_empty() {
+        true => Err(FileProblem::new(variable, "contains no certificate in PEM")),
+        false => Ok(certificates),
+    }
+}
+
+/// The private key of a PEM file: the first one, as PKCS #8, PKCS #1 or SEC 1.
+fn private_key(
+    variable: &'static str,
+    content: &Content,
+) -> Result<PrivateKeyDer<'static>, FileProblem> {
+    PrivateKeyDer::from_pem_slice(content)
+        .map_err(|_| FileProblem::new(variable, "contains no unencrypted private key in PEM"))
+}
+
+/// When a certificate expires, in seconds since 1970.
+fn expiry(variable: &'static str, certificate: &CertificateDer<'_>) -> Result<i64, FileProblem> {
+    match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) => Ok(parsed.validity().not_after.timestamp()),
+        Err(_) => Err(FileProblem::new(
+            variable,
+            "contains a certificate that cannot be read",
+        )),
+    }
+}
+
+/// When the first of the certificates expires, in seconds since 1970.
+///
+/// # Errors
+/// If one has expired already.
+fn first_expiry(
+    variable: &'static str,
+    certificates: &[CertificateDer<'_>],
+) -> Result<i64, FileProblem> {
+    let mut first = i64::MAX;
+    for certificate in certificates {
+        first = first.min(expiry(variable, certificate)?);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_secs());
+    match i64::try_from(now).is_ok_and(|now| now >= first) {
+        true => Err(FileProblem::new(
+            variable,
+            "contains a certificate that has expired",
+        )),
+        false => Ok(first),
+    }
+}
+
+/// The DNS and URI names of a certificate (RFC 5280, 4.2.1.6). The subject's common name is none.
+#[must_use]
+pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let Ok(Some(alternatives)) = parsed.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = alternatives.value.general_names.iter();
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        GeneralName::URI(name) => Some((*name).to_owned()),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// A DNS or URI name as it is compared with the [`names`] of a certificate: DNS names have no case
+/// (RFC 4343), and stand for themselves alone, without wildcards.
+///
+/// # Errors
+/// If it is neither.
+pub fn certificate_name(name: &str) -> Result<String, &'static str> {
+    let is_text = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    match (is_text, name.contains("://")) {
+        (true, true) => Ok(name.to_owned()),
+        (true, false) if !name.contains(['*', ':', '/', '@', ',']) => Ok(name.to_ascii_lowercase()),
+        _ => Err("must be a DNS name without wildcards, or a URI such as spiffe://example/billing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_dns_name_or_a_uri() {
+        let cases = [
+            ("Billing.example", Some("billing.example")),
+            ("spiffe://Example/Billing", Some("spiffe://Example/Billing")),
+            ("*.example", None),
+            ("a b", None),
+            ("", None),
+            ("billing@example", None),
+            ("spiffe:billing", None),
+        ];
+        for (text, name) in cases {
+            assert_eq!(certificate_name(text).ok().as_deref(), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_alternative_name_alone() {
+        let mut params = rcgen::CertificateParams::new(["A.Example".to_owned()]).unwrap();
+        let uri = rcgen::string::Ia5String::try_from("spiffe://example/Billing").unwrap();
+        params.subject_alt_names.push(rcgen::SanType::URI(uri));
+        let common = rcgen::DnType::CommonName;
+        params.distinguished_name.push(common, "common.example");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        assert_eq!(
+            names(certificate.der()),
+            ["a.example", "spiffe://example/Billing"]
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! Text → value, or what is wrong with the text. A problem never repeats the text.
 
-use std::{fs, net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use jiff::SignedDuration;
 use url::Url;
@@ -8,7 +8,9 @@ use url::Url;
 use crate::{
     chartbrew::{self, Token},
     delivery::request_id::StoreSettings,
+    grpc::OwnToken,
     telemetry::{Format, Logs},
+    tls,
 };
 
 /// The longest duration. It overflows no clock.
@@ -90,15 +92,32 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
 }
 
 /// A token for Chartbrew.
-pub(super) fn token(text: &str) -> Result<Option<Token>, String> {
-    let token = Token::parse(text.trim());
-    token.map(Some).map_err(|error| error.to_string())
+pub(super) fn token(text: &str) -> Result<Option<OwnToken>, String> {
+    let token = Token::parse(text.trim()).map_err(|error| error.to_string())?;
+    Ok(Some(OwnToken::Fixed(token)))
 }
 
 /// The path of a file that contains a token for Chartbrew.
-pub(super) fn token_file(path: &str) -> Result<Option<Token>, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    token(&text)
+pub(super) fn token_file(text: &str) -> Result<Option<OwnToken>, String> {
+    let own = OwnToken::File(text.into());
+    own.check().map_err(|problem| problem.problem)?;
+    Ok(Some(own))
+}
+
+/// The path of a file. What is in it is checked with all settings: see
+/// [`security`](super::security).
+#[expect(clippy::unnecessary_wraps, reason = "the form of all these functions")]
+pub(super) fn path(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok(Some(text.into()))
+}
+
+/// DNS or URI names of certificates, with commas between them.
+pub(super) fn certificate_names(text: &str) -> Result<Vec<String>, String> {
+    let names = text.split(',').map(str::trim);
+    let names = names.filter(|name| !name.is_empty());
+    let names =
+        names.map(|name| tls::certificate_name(name).map_err(|wrong| format!("each {wrong}")));
+    names.collect()
 }
 
 /// A store of request ids.

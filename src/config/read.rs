@@ -1,6 +1,6 @@
 //! Text → settings, with all problems.
 
-use super::{Args, Config, Problems, setting::Setting, table::GROUPS};
+use super::{Args, Config, Problems, security, setting::Setting, table::GROUPS};
 
 impl Config {
     /// Reads the settings.
@@ -19,7 +19,7 @@ impl Config {
         if let Some(telemetry) = problems.telemetry(admin_port) {
             config.telemetry = telemetry;
         }
-        check_own_token(&config, &mut problems);
+        security::check(&config.app, &mut problems);
         match problems.0.is_empty() {
             true => Ok(config),
             false => Err(problems),
@@ -38,16 +38,5 @@ fn read(setting: &Setting, args: &Args, config: &mut Config) -> Result<(), Strin
             Err(format!("cannot be set together with {other}"))
         }
         (Some(text), _) => (setting.set)(config, text),
-    }
-}
-
-/// Every caller of a gateway with a token of its own acts with that token.
-fn check_own_token(config: &Config, problems: &mut Problems) {
-    if config.app.grpc.own_token.is_some() && !config.app.listen.ip().is_loopback() {
-        problems.add(
-            "GATEWAY_LISTEN",
-            "must be a loopback address while the gateway has a token of its own, since every \
-             caller acts with that token",
-        );
     }
 }

@@ -1,11 +1,11 @@
 //! How values are shown: defaults in the help, and values in the output of `check`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::SignedDuration;
 use url::Url;
 
-use crate::{chartbrew::Token, delivery::request_id::StoreSettings, telemetry::Format};
+use crate::{delivery::request_id::StoreSettings, grpc::OwnToken, telemetry::Format};
 
 /// The text of a value, in the form that is read as a setting. `None`: there is none to show.
 pub(super) trait Shown {
@@ -15,7 +15,11 @@ pub(super) trait Shown {
 }
 
 /// A secret.
-impl Shown for Token {}
+impl Shown for OwnToken {}
+/// It has no default.
+impl Shown for PathBuf {}
+/// The same.
+impl Shown for Vec<String> {}
 /// Its default depends on where stderr goes.
 impl Shown for Format {}
 

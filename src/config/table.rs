@@ -4,8 +4,8 @@
 
 use super::{
     parse::{
-        address, address_or_off, count, count_to, duration, duration_or_zero, log_filter,
-        log_format, share, store, switch, token, token_file, url,
+        address, address_or_off, certificate_names, count, count_to, duration, duration_or_zero,
+        log_filter, log_format, path, share, store, switch, token, token_file, url,
     },
     setting::{Group, groups},
     shown::{hidden, without_password},
@@ -27,11 +27,12 @@ pub(super) const GROUPS: &[Group] = groups! {
         "CHARTBREW_URL", "URL", app.chartbrew.url, url;
 
         /// A Chartbrew token that the gateway uses for every call. Unset: each call uses its
-        /// caller's token. With this token the gateway listens on loopback only, because it does
-        /// not authenticate its callers.
+        /// caller's token. With this token every caller acts as its user. On an address that is not
+        /// loopback, GATEWAY_CALLERS_FILE or GATEWAY_TLS_CLIENT_NAMES has to say who may call.
         "CHARTBREW_TOKEN", "TOKEN", app.grpc.own_token, token, show(hidden);
 
-        /// A file that contains this token. Use either the file or CHARTBREW_TOKEN.
+        /// A file that contains this token, read again when it changes. Use either the file or
+        /// CHARTBREW_TOKEN.
         "CHARTBREW_TOKEN_FILE", "PATH", app.grpc.own_token, token_file, not_with("CHARTBREW_TOKEN");
 
         /// Longest time to connect to Chartbrew, including name resolution and TLS.
@@ -49,7 +50,7 @@ pub(super) const GROUPS: &[Group] = groups! {
     }
 
     "Serving" {
-        /// The address that callers connect to. It serves gRPC without TLS.
+        /// The address that callers connect to. It serves gRPC, with TLS if GATEWAY_TLS_CERT is set.
         "GATEWAY_LISTEN", "ADDR:PORT", app.listen, address;
 
         /// Largest request message, in bytes after decompression. The default is enough for four
@@ -66,8 +67,12 @@ pub(super) const GROUPS: &[Group] = groups! {
         /// immediately.
         "GATEWAY_MAX_CONNECTIONS", "COUNT", app.grpc.max_connections, count_to::<MAX_PERMITS, _>;
 
-        /// How long a connection may take to send its HTTP/2 preface, and each call to send its
-        /// headers.
+        /// After this time, plus or minus up to 10 %, a connection takes no more calls (GOAWAY) and is
+        /// closed when its calls have ended, so that its caller connects again. 0s: no limit.
+        "GATEWAY_MAX_CONNECTION_AGE", "DURATION", app.grpc.max_connection_age, duration_or_zero;
+
+        /// How long a connection may take for its TLS handshake, to send its HTTP/2 preface, and each
+        /// call to send its headers.
         "GATEWAY_HANDSHAKE_TIMEOUT", "DURATION", app.grpc.handshake_timeout, duration;
 
         /// How long a call may take to send its message.
@@ -81,6 +86,34 @@ pub(super) const GROUPS: &[Group] = groups! {
         /// How long calls may continue after GATEWAY_SHUTDOWN_DELAY. A second signal stops the
         /// gateway immediately.
         "GATEWAY_SHUTDOWN_GRACE", "DURATION", app.grpc.shutdown_grace, duration;
+    }
+
+    "Access" {
+        /// A file with the certificate of the gateway and its chain, in PEM. With it, callers connect
+        /// with TLS 1.2 or 1.3. This file, the key and the client CA are read again when they change.
+        "GATEWAY_TLS_CERT", "PATH", app.grpc.tls.cert, path;
+
+        /// A file with the key of this certificate, in PEM.
+        "GATEWAY_TLS_KEY", "PATH", app.grpc.tls.key, path;
+
+        /// A file with the authorities of callers' certificates, in PEM. With it, every caller needs a
+        /// certificate that one of them has signed.
+        "GATEWAY_TLS_CLIENT_CA", "PATH", app.grpc.tls.client_ca, path;
+
+        /// The names that callers' certificates may have, with commas between them: DNS names without
+        /// wildcards, or URIs such as spiffe://example/billing. Unset: any.
+        "GATEWAY_TLS_CLIENT_NAMES", "NAMES", app.grpc.tls.client_names, certificate_names;
+
+        /// A file with the callers, in TOML, read again when it changes: who they are, and which teams
+        /// and methods they may use. For a gateway with a token of its own.
+        "GATEWAY_CALLERS_FILE", "PATH", app.grpc.callers_file, path;
+
+        /// Whether a gateway with a token of its own may listen without TLS on an address that is not
+        /// loopback: true or false. Callers' tokens arrive in clear then, unless a mesh encrypts them.
+        "GATEWAY_ALLOW_PLAINTEXT", "BOOL", app.grpc.allow_plaintext, switch;
+
+        /// How often the files that can change are read again: certificates, keys, tokens and callers.
+        "GATEWAY_RELOAD_INTERVAL", "DURATION", app.reload_interval, duration;
     }
 
     "Delivery" {

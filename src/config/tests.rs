@@ -139,18 +139,110 @@ fn numbers_that_would_make_the_start_panic_are_problems() {
     ));
 }
 
+/// Files with a certificate, its key, and a caller. Removed when dropped.
+struct Files(std::path::PathBuf);
+
+impl Files {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("config-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path).unwrap();
+        let files = Self(path);
+        let pair = rcgen::generate_simple_self_signed(["gateway.example".to_owned()]).unwrap();
+        std::fs::write(files.0.join("cert"), pair.cert.pem()).unwrap();
+        std::fs::write(files.0.join("key"), pair.signing_key.serialize_pem()).unwrap();
+        let caller = format!(
+            "[[caller]]\nname = \"a\"\ntoken_sha256 = [\"{}\"]\n",
+            "0".repeat(64)
+        );
+        std::fs::write(files.0.join("callers"), caller).unwrap();
+        std::fs::write(files.0.join("garbage"), "marker").unwrap();
+        files
+    }
+
+    /// Flags, each `--name` or `--name=file`, with the directory in front of the file.
+    fn problems(&self, flags: &[&str]) -> String {
+        let with_path = |flag: &&str| match flag.split_once("=@") {
+            Some((name, file)) => format!("{name}={}", self.0.join(file).display()),
+            None => (*flag).to_owned(),
+        };
+        let flags: Vec<_> = flags.iter().map(with_path).collect();
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        let problems = read(&flags).err().unwrap_or_default();
+        assert!(!problems.contains("marker") && !problems.contains(&*self.0.to_string_lossy()));
+        problems
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
 #[test]
-fn a_token_of_its_own_keeps_it_on_loopback() {
-    let token = "--chartbrew-token=marker";
-    assert!(read(&[token, "--listen=127.0.0.1:1"]).is_ok());
-    assert!(read(&[token, "--listen=[::1]:1"]).is_ok());
-    assert!(read(&["--listen=0.0.0.0:1"]).is_ok());
-    let problem = read(&[token, "--listen=0.0.0.0:1"]).unwrap_err();
+fn who_may_call_must_be_said_and_tokens_must_not_come_in_clear() {
+    const TOKEN: &str = "--chartbrew-token=marker";
+    const EVERYWHERE: &str = "--listen=0.0.0.0:1";
+    const CALLERS: &str = "--callers-file=@callers";
+    const CERT: &str = "--tls-cert=@cert";
+    const KEY: &str = "--tls-key=@key";
+    const CA: &str = "--tls-client-ca=@cert";
+    const NAMES: &str = "--tls-client-names=billing.example, spiffe://example/billing";
+    const CLEAR: &str = "--allow-plaintext=true";
+    let who = "GATEWAY_LISTEN: is not a loopback address, and every caller would act";
+    let clear = "GATEWAY_LISTEN: is not a loopback address, and callers' tokens would arrive";
+    let cases: [(&[&str], &str); 21] = [
+        (&[TOKEN, "--listen=127.0.0.1:1"], ""),
+        (&[TOKEN, "--listen=[::1]:1"], ""),
+        (&[EVERYWHERE], ""),
+        (&[EVERYWHERE, CERT, KEY], ""),
+        (&[TOKEN, EVERYWHERE], who),
+        (&[TOKEN, "--listen=[::]:1"], who),
+        (&[TOKEN, EVERYWHERE, CLEAR], who),
+        (&[TOKEN, EVERYWHERE, CERT, KEY], who),
+        // Whoever has any certificate of the authority is nobody in particular.
+        (&[TOKEN, EVERYWHERE, CERT, KEY, CA], who),
+        (&[TOKEN, EVERYWHERE, CERT, KEY, CA, NAMES], ""),
+        (&[TOKEN, EVERYWHERE, CERT, KEY, CALLERS], ""),
+        (&[TOKEN, EVERYWHERE, CALLERS], clear),
+        (&[TOKEN, EVERYWHERE, CALLERS, CLEAR], ""),
+        (
+            &[CALLERS],
+            "GATEWAY_CALLERS_FILE: is for a gateway with a token of its own",
+        ),
+        (&[CERT], "GATEWAY_TLS_KEY: is needed with GATEWAY_TLS_CERT"),
+        (&[KEY], "GATEWAY_TLS_CERT: is needed with GATEWAY_TLS_KEY"),
+        (&[CA], "GATEWAY_TLS_CLIENT_CA: needs GATEWAY_TLS_CERT"),
+        (
+            &[CERT, KEY, NAMES],
+            "GATEWAY_TLS_CLIENT_NAMES: needs GATEWAY_TLS_CLIENT_CA",
+        ),
+        (
+            &[CERT, "--tls-key=@garbage"],
+            "GATEWAY_TLS_KEY: contains no unencrypted private key",
+        ),
+        (
+            &["--tls-cert=@marker", KEY],
+            "GATEWAY_TLS_CERT: cannot be read: No such file",
+        ),
+        (
+            &[TOKEN, "--callers-file=@garbage"],
+            "GATEWAY_CALLERS_FILE: line 1: is not TOML",
+        ),
+    ];
+    let files = Files::new();
+    for (flags, expected) in cases {
+        let found = files.problems(flags);
+        let is_it = found.starts_with(expected) && found.is_empty() == expected.is_empty();
+        assert!(is_it && found.lines().count() <= 1, "{flags:?}: {found}");
+    }
+    let both = files.problems(&[TOKEN, EVERYWHERE]);
     assert!(
-        problem.starts_with("GATEWAY_LISTEN: must be a loopback"),
-        "{problem}"
+        both.contains("; and callers' tokens would arrive in clear"),
+        "{both}"
     );
-    assert!(!problem.contains("marker"));
+    let wildcard = files.problems(&[CERT, KEY, CA, "--tls-client-names=*.example"]);
+    assert!(wildcard.starts_with("GATEWAY_TLS_CLIENT_NAMES: each must be a DNS name"));
 }
 
 #[test]

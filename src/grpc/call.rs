@@ -27,7 +27,7 @@ pub(super) struct CallEnd {
     began: Instant,
     code: Option<Code>,
     /// Streams of the standard services end with their callers: nobody waits for them.
-    _under_way: Option<TaskTrackerToken>,
+    _under_way: Option<[TaskTrackerToken; 2]>,
 }
 
 /// The body of a response. Dropped, the call has ended.
@@ -50,12 +50,16 @@ fn code_in(headers: &HeaderMap) -> Option<Code> {
 // === impl CallEnd ===
 
 impl CallEnd {
-    /// The call begins. The tracker counts those that are under way.
-    pub(super) fn begin<B>(request: &Request<B>, record: CallRecord, calls: &TaskTracker) -> Self {
+    /// The call begins. The trackers count those that are under way.
+    pub(super) fn begin<B>(
+        request: &Request<B>,
+        record: CallRecord,
+        calls: &[TaskTracker; 2],
+    ) -> Self {
         let path = request.uri().path().trim_start_matches('/');
         Self {
             call: telemetry::Call::begin(methods::of(path), request.headers()),
-            _under_way: (!is_standard(path)).then(|| calls.token()),
+            _under_way: (!is_standard(path)).then(|| calls.each_ref().map(TaskTracker::token)),
             method: path.to_owned(),
             began: Instant::now(),
             code: None,
@@ -86,7 +90,7 @@ impl Drop for CallEnd {
         self.call.end(Ended {
             code: code.into(),
             reason: self.record.reason(),
-            caller: None,
+            caller: self.record.caller(),
             attempts: self.record.attempts(),
             outcome: self.record.outcome(),
         });
@@ -97,6 +101,7 @@ impl Drop for CallEnd {
             ($level:ident) => {
                 tracing::$level!(
                     method = self.method,
+                    caller = self.record.caller(),
                     code = ?code,
                     reason = self.record.reason(),
                     duration_ms,

@@ -32,6 +32,7 @@ pub(super) struct CallRecord(Arc<Inner>);
 struct Inner {
     request_id: HeaderValue,
     attempts: Arc<AtomicU32>,
+    caller: OnceLock<Arc<str>>,
     origin: OnceLock<Origin>,
     failure: OnceLock<(&'static str, Level)>,
     refusal: OnceLock<MessageRefusal>,
@@ -67,6 +68,7 @@ impl CallRecord {
         Self(Arc::new(Inner {
             request_id: request_id(headers),
             attempts: Arc::default(),
+            caller: OnceLock::new(),
             origin: OnceLock::new(),
             failure: OnceLock::new(),
             refusal: OnceLock::new(),
@@ -82,6 +84,15 @@ impl CallRecord {
     /// Counts the attempts, from wherever they are made.
     pub(super) fn counter(&self) -> Arc<AtomicU32> {
         self.0.attempts.clone()
+    }
+
+    /// The call is one of this caller of the callers file.
+    pub(super) fn is_of(&self, caller: Arc<str>) {
+        self.0.caller.get_or_init(|| caller);
+    }
+
+    pub(super) fn caller(&self) -> Option<&str> {
+        self.0.caller.get().map(|name| &**name)
     }
 
     pub(super) fn delivered(&self, origin: Origin) {

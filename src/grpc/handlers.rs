@@ -8,7 +8,9 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Health, Settings,
-    metadata::{Incoming, TokenMissing},
+    bearer::TokenMissing,
+    identity::Identified,
+    metadata::Incoming,
     status::{About, Context},
 };
 use crate::{
@@ -215,8 +217,14 @@ impl Handlers {
             own_token: self.settings.own_token.is_some(),
             ..Context::new(&incoming.received.record)
         };
-        let token = incoming.received.token.clone();
-        let token = token.ok_or_else(|| context.token_missing(TokenMissing::Absent))?;
+        let Identified { token, caller } = &incoming.received.identified;
+        if let Some(caller) = caller
+            && !caller.may_use_team(about.team_id)
+        {
+            return Err(context.team_not_allowed());
+        }
+        let token = token.clone();
+        let token = token.ok_or_else(|| context.refused(&TokenMissing::Absent.into()))?;
         Ok(Call {
             caller: incoming.caller(token, deadline),
             context,

@@ -6,6 +6,7 @@
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,19 +21,23 @@ use tower::{BoxError, Service};
 use super::{
     call::{CallBody, CallEnd},
     call_record::CallRecord,
-    deadline, foreign, identity,
+    deadline, foreign,
+    identity::Identity,
     message::{LimitedBody, MessageLimits},
     metadata::Received,
     methods, status,
 };
-use crate::{chartbrew::Token, telemetry::Method};
+use crate::telemetry::Method;
 
 /// All that a call goes through, with the handlers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Layers<S> {
     pub(super) routes: S,
-    pub(super) calls: TaskTracker,
-    pub(super) own_token: Option<Token>,
+    /// All calls, and those of this connection alone.
+    pub(super) calls: [TaskTracker; 2],
+    pub(super) identity: Identity,
+    /// The names in the certificate of this connection's caller.
+    pub(super) certificate_names: Option<Arc<[String]>>,
     pub(super) limits: MessageLimits,
 }
 
@@ -87,11 +92,17 @@ impl<S> Layers<S> {
         S: Service<Request<Box<LimitedBody<B>>>>,
     {
         let method = methods::of(request.uri().path().trim_start_matches('/'));
-        let token = identity::token(self.own_token.take(), method, request.headers())
-            .map_err(|missing| status::Context::new(record).token_missing(missing))?;
+        let refused = |refused| status::Context::new(record).refused(&refused);
+        let names = self.certificate_names.as_deref().unwrap_or_default();
+        let identified = self.identity.of(method, request.headers(), names);
+        let identified = identified.map_err(refused)?;
+        if let Some(caller) = &identified.caller {
+            record.is_of(caller.name().clone());
+        }
+        identified.may_call(method).map_err(refused)?;
         let received = Received {
             record: record.clone(),
-            token,
+            identified,
             // Its clock starts before the message is read.
             deadline: deadline::read(request.headers()),
         };

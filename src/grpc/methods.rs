@@ -1,32 +1,13 @@
 //! Which methods there are, as telemetry must know them: a caller can make up names without end.
 
-use std::sync::LazyLock;
-
-use prost::Message;
-use prost_types::FileDescriptorSet;
-
 use crate::{proto, telemetry::Method};
-
-/// `package.Service/Method` of every method of the contract.
-static CONTRACT: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let files = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap_or_default();
-    let services = files.file.iter().flat_map(|file| {
-        let package = file.package();
-        file.service.iter().map(move |service| (package, service))
-    });
-    let methods = services.flat_map(|(package, service)| {
-        let name = move |method: &str| format!("{package}.{}/{method}", service.name());
-        service.method.iter().map(move |method| name(method.name()))
-    });
-    methods.collect()
-});
 
 /// What a path, without its first slash, stands for.
 pub(super) fn of(path: &str) -> Method {
     if path.starts_with("grpc.") {
         return Method::Standard;
     }
-    let known = CONTRACT.iter().find(|known| *known == path);
+    let known = proto::methods().iter().find(|known| *known == path);
     known.map_or(Method::Unknown, |known| Method::Known(known))
 }
 

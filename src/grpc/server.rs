@@ -1,17 +1,13 @@
-//! The gRPC server: its socket and its connections.
+//! The gRPC server: its socket, its services, and how it stops.
 //!
 //! Served with hyper, not with tonic's `Server`: that one enforces a caller's `grpc-timeout`
 //! outside all layers (see [`deadline`](super::deadline)).
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    net::TcpListener,
+    sync::Semaphore,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
@@ -19,26 +15,35 @@ use tonic::codec::CompressionEncoding;
 
 use super::{
     Health, Settings,
+    connection::{Connections, Seldom},
     handlers::Handlers,
-    handshake::Handshake,
+    identity::Identity,
     layers::{Layers, Routes},
     message::MessageLimits,
 };
 use crate::{
     delivery::Delivery,
     proto::{self, connection_service_server::ConnectionServiceServer},
+    reload::FileProblem,
     telemetry::{self, Event},
 };
 
-/// How often an idle connection is asked whether its peer is there, and for how long.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// After a failure to accept (no file descriptors left), wait for some to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What is left for responses to reach the socket once the last call has ended. Streams of the
 /// health service never end by themselves and are cut after it.
 const LINGER: Duration = Duration::from_millis(500);
-/// That connections are refused is logged at most this often.
-const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// Why the server cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// A file of the settings cannot be used.
+    #[error(transparent)]
+    File(#[from] FileProblem),
+    /// The address cannot be bound.
+    #[error(transparent)]
+    Listen(#[from] io::Error),
+}
 
 /// A bound server.
 #[derive(Debug)]
@@ -46,7 +51,7 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     settings: Arc<Settings>,
-    layers: All,
+    connections: Connections<All>,
     delivery: Delivery,
     health: Health,
     calls: TaskTracker,
@@ -54,16 +59,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the socket and puts the services behind the layers.
+    /// Reads the files of the settings, and again once in `reload_every`; binds the socket and puts
+    /// the services behind the layers.
     ///
     /// # Errors
-    /// If the address cannot be bound.
+    /// If a file cannot be used or the address cannot be bound.
     pub async fn bind(
         listen: SocketAddr,
         settings: Settings,
+        reload_every: Duration,
         delivery: Delivery,
         health: Health,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, BindError> {
+        let identity = Identity::open(&settings, reload_every)?;
+        let tls = settings.tls.open(reload_every)?;
         let listener = TcpListener::bind(listen).await?;
         let addr = listener.local_addr()?;
         let settings = Arc::new(settings);
@@ -80,10 +89,11 @@ impl Server {
                 .prepare()
                 .into_axum_router(),
         };
+        let layers = layered(routes, calls.clone(), identity, &settings, &delivery);
         Ok(Self {
             listener,
             addr,
-            layers: layered(routes, calls.clone(), &settings, &delivery),
+            connections: Connections::new(&settings, tls, layers),
             delivery,
             settings,
             health,
@@ -106,23 +116,22 @@ impl Server {
             listener,
             addr: _,
             settings,
-            layers,
+            connections,
             delivery,
             health,
             calls,
             reporter,
         } = self;
         let reporting = tokio::spawn(health.clone().report_to(reporter));
-        let graceful = GracefulShutdown::new();
         let stop = async {
             shutdown.await;
             health.set_stopping();
             sleep(settings.shutdown_delay).await;
         };
-        accept(&listener, &settings, &layers, &graceful, stop).await;
+        accept(&listener, settings.max_connections, &connections, stop).await;
         drop(listener);
         let until = Instant::now() + settings.shutdown_grace;
-        let finished = drain(graceful, &calls, &delivery, until).await;
+        let finished = drain(&connections, &calls, &delivery, until).await;
         reporting.abort();
         (until, finished)
     }
@@ -131,29 +140,23 @@ impl Server {
 /// Takes connections until it is time to stop.
 async fn accept(
     listener: &TcpListener,
-    settings: &Settings,
-    layers: &All,
-    graceful: &GracefulShutdown,
+    max_connections: usize,
+    connections: &Connections<All>,
     stop: impl Future<Output = ()>,
 ) {
-    let http = http2(settings);
-    let connections = Arc::new(Semaphore::new(settings.max_connections));
-    let mut last_logged: Option<Instant> = None;
+    let permits = Arc::new(Semaphore::new(max_connections));
+    let log = Seldom::default();
     let mut stop = std::pin::pin!(stop);
     loop {
         let stream = tokio::select! {
             () = &mut stop => return,
             stream = listener.accept() => stream,
         };
-        match (stream, connections.clone().try_acquire_owned()) {
-            (Ok((stream, _)), Ok(permit)) => {
-                let stream = Handshake::new(without_delay(stream), settings.handshake_timeout);
-                serve(stream, &http, layers.clone(), graceful, permit);
-            }
+        match (stream, permits.clone().try_acquire_owned()) {
+            (Ok((stream, _)), Ok(permit)) => connections.serve(stream, permit),
             (Ok(_), Err(_)) => {
                 telemetry::record(Event::ConnectionRefused);
-                if last_logged.is_none_or(|last| last.elapsed() > LOG_PAUSE) {
-                    last_logged = Some(Instant::now());
+                if log.may_now() {
                     tracing::info!("connections are refused: the limit is reached");
                 }
             }
@@ -191,13 +194,15 @@ fn reflection(routes: tonic::service::Routes) -> io::Result<tonic::service::Rout
 fn layered<S>(
     routes: S,
     calls: TaskTracker,
+    identity: Identity,
     settings: &Settings,
     delivery: &Delivery,
 ) -> Layers<S> {
     Layers {
         routes,
-        calls,
-        own_token: settings.own_token.clone(),
+        calls: [calls, TaskTracker::new()],
+        identity,
+        certificate_names: None,
         limits: MessageLimits::new(
             settings.message_timeout,
             settings.max_message_bytes,
@@ -206,54 +211,18 @@ fn layered<S>(
     }
 }
 
-type All = Layers<Routes<ConnectionServiceServer<Handlers>>>;
-type Http = hyper::server::conn::http2::Builder<TokioExecutor>;
-
-fn http2(settings: &Settings) -> Http {
-    let mut http = Http::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .max_concurrent_streams(settings.max_streams)
-        .keep_alive_interval(KEEP_ALIVE.0)
-        .keep_alive_timeout(KEEP_ALIVE.1)
-        .adaptive_window(true);
-    http
-}
-
-fn without_delay(stream: TcpStream) -> TcpStream {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    stream
-}
-
-fn serve(
-    stream: Handshake<TcpStream>,
-    http: &Http,
-    layers: All,
-    graceful: &GracefulShutdown,
-    permit: OwnedSemaphorePermit,
-) {
-    let connection = http.serve_connection(TokioIo::new(stream), layers);
-    let connection = graceful.watch(connection);
-    // Owned by `graceful`, which waits for it at shutdown.
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "connection ended");
-        }
-        drop(permit);
-    });
-}
+type All = Routes<ConnectionServiceServer<Handlers>>;
 
 /// Waits for the calls under way, then for their responses to be on the wire. Returns whether all
 /// of them ended in time.
 async fn drain(
-    graceful: GracefulShutdown,
+    connections: &Connections<All>,
     calls: &TaskTracker,
     delivery: &Delivery,
     until: Instant,
 ) -> bool {
     calls.close();
-    let mut closing = std::pin::pin!(graceful.shutdown());
+    let mut closing = std::pin::pin!(connections.shutdown());
     let in_time = tokio::select! {
         () = &mut closing => return true,
         ended = timeout_at(until, calls.wait()) => ended.is_ok(),

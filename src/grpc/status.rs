@@ -35,7 +35,7 @@ pub use self::row::DOMAIN;
 use self::row::{Row, summary};
 use super::{
     call_record::{CallRecord, MessageRefusal},
-    metadata::TokenMissing,
+    identity::Refused,
 };
 use crate::{
     convert::Violations,
@@ -74,12 +74,26 @@ impl Context {
         }
     }
 
-    /// No token to go on with.
-    pub(super) fn token_missing(&self, missing: TokenMissing) -> Status {
+    /// The caller is not known, or may not do this.
+    pub(super) fn refused(&self, refused: &Refused) -> Status {
+        let row = |code, reason| Row::new(code, reason, refused.to_string());
+        self.status(match refused {
+            Refused::TokenMissing(_) | Refused::NotIdentified => {
+                row(Code::Unauthenticated, "TOKEN_MISSING")
+            }
+            Refused::UnknownToken => row(Code::Unauthenticated, "TOKEN_REJECTED"),
+            Refused::MethodNotAllowed => row(Code::PermissionDenied, "METHOD_NOT_ALLOWED"),
+            Refused::TooFast(wait) => row(Code::ResourceExhausted, "RATE_LIMITED").retry_in(*wait),
+        })
+    }
+
+    /// The caller may do nothing in the team.
+    pub(super) fn team_not_allowed(&self) -> Status {
+        let message = format!("the caller may do nothing in team {}", self.team());
         self.status(Row::new(
-            Code::Unauthenticated,
-            "TOKEN_MISSING",
-            missing.to_string(),
+            Code::PermissionDenied,
+            "TEAM_NOT_ALLOWED",
+            message,
         ))
     }
 

@@ -170,10 +170,8 @@ pub(super) fn count(event: Event) {
             counters.handshakes_failed.add(1, &[label("cause", cause)]);
         }
         Event::Loaded { kind, is_used } => {
-            let result = if is_used { "used" } else { "refused" };
-            let labels = [label("file", kind), KeyValue::new("result", result)];
-            counters.files_loaded.add(1, &labels);
             let file = [label("file", kind)];
+            counters.files_refused.add(u64::from(!is_used), &file);
             metrics.file_current.record(u64::from(is_used), &file);
         }
         Event::Expires { certificate, at } => {

@@ -25,7 +25,7 @@ use opentelemetry_sdk::{
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{labels::Signal, metrics};
-use crate::tls;
+use crate::crypto;
 
 /// How long failures are not logged after one was.
 const LOG_INTERVAL: Duration = Duration::from_secs(300);
@@ -66,7 +66,7 @@ pub(super) struct Monitored<E> {
 
 /// The exporter of spans.
 pub(super) fn spans(collector: Collector) -> Result<Monitored<SpanExporter>, InvalidExporter> {
-    tls::install_crypto_provider();
+    crypto::install_provider();
     let builder = SpanExporter::builder();
     let built = match collector.grpc_tls {
         true => builder.with_tonic().with_tls_config(authorities()).build(),
@@ -77,7 +77,7 @@ pub(super) fn spans(collector: Collector) -> Result<Monitored<SpanExporter>, Inv
 
 /// The exporter of metrics.
 pub(super) fn metrics(collector: Collector) -> Result<Monitored<MetricExporter>, InvalidExporter> {
-    tls::install_crypto_provider();
+    crypto::install_provider();
     let builder = MetricExporter::builder();
     let built = match collector.grpc_tls {
         true => builder.with_tonic().with_tls_config(authorities()).build(),

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use chartbrew_gateway::proto::{
-    Authentication, AuthenticationType, ConnectionFiles, ConnectionSubType, ConnectionType,
-    CreateRequest, NewConnection, SshTunnel, SslMode,
-    connection_service_client::ConnectionServiceClient,
+use chartbrew_gateway::{
+    grpc::OwnToken,
+    proto::{
+        Authentication, AuthenticationType, ConnectionFiles, ConnectionSubType, ConnectionType,
+        CreateRequest, NewConnection, SshTunnel, SslMode,
+        connection_service_client::ConnectionServiceClient,
+    },
 };
 use chartbrew_sandbox::{self as sandbox, Fault};
 use prost_types::{Struct, Value, value::Kind};
@@ -252,7 +255,7 @@ async fn the_gateways_own_token_takes_the_callers_place() {
     let sandbox = sandbox().await;
     let own = chartbrew_gateway::chartbrew::Token::parse(sandbox::TOKEN).unwrap();
     let gateway = gateway(&sandbox.url())
-        .with(|s| s.grpc.own_token = Some(own))
+        .with(|s| s.grpc.own_token = Some(OwnToken::Fixed(own)))
         .start()
         .await;
     let response = gateway

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chartbrew_gateway::{
     chartbrew::Token,
+    grpc::OwnToken,
     proto::{ConnectionFiles, CreateRequest, NewConnection},
 };
 use chartbrew_sandbox::{self as sandbox, Fault, Gate};
@@ -338,7 +339,7 @@ async fn the_gateways_own_bad_token_is_not_the_callers_fault() {
     let sandbox = sandbox().await;
     let own = Token::parse("wrong").unwrap();
     let gateway = gateway(&sandbox.url())
-        .with(|s| s.grpc.own_token = Some(own))
+        .with(|s| s.grpc.own_token = Some(OwnToken::Fixed(own)))
         .start()
         .await;
     let failed = failure(gateway.create(minimal("m")).await);

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on has failed; clippy.toml sees only #[test] bodies"
 )]
 
+mod access;
 mod contract;
 mod convert;
 mod create;

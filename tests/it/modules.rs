@@ -8,13 +8,21 @@ use std::{
 };
 
 /// Top-level module → the modules that it may use.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("admin", &["telemetry"]),
     (
         "app",
-        &["admin", "chartbrew", "delivery", "grpc", "telemetry"],
+        &[
+            "admin",
+            "chartbrew",
+            "delivery",
+            "grpc",
+            "reload",
+            "telemetry",
+        ],
     ),
-    ("chartbrew", &["telemetry", "tls"]),
+    ("callers", &["proto", "reload", "telemetry", "tls"]),
+    ("chartbrew", &["crypto", "telemetry", "tls"]),
     // The binary's own module, which uses the library by its name.
     ("cli", &[]),
     (
@@ -22,25 +30,37 @@ const MAY_USE: [(&str, &[&str]); 14] = [
         &[
             "admin",
             "app",
+            "callers",
             "chartbrew",
             "convert",
             "delivery",
             "grpc",
             "telemetry",
+            "tls",
         ],
     ),
     ("convert", &["chartbrew::types", "proto"]),
-    ("delivery", &["chartbrew", "telemetry", "tls"]),
+    ("crypto", &[]),
+    ("delivery", &["chartbrew", "crypto", "telemetry"]),
     ("demo", &["admin", "app", "proto"]),
     (
         "grpc",
-        &["chartbrew", "convert", "delivery", "proto", "telemetry"],
+        &[
+            "callers",
+            "chartbrew",
+            "convert",
+            "delivery",
+            "proto",
+            "reload",
+            "telemetry",
+            "tls",
+        ],
     ),
     ("proto", &[]),
     ("reload", &["telemetry"]),
     ("shutdown", &[]),
-    ("telemetry", &["tls"]),
-    ("tls", &[]),
+    ("telemetry", &["crypto"]),
+    ("tls", &["reload", "telemetry"]),
 ];
 
 /// Crates that a module must not know, so that what it decides does not depend on a protocol that

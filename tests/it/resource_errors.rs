@@ -5,7 +5,7 @@ mod rows;
 
 use std::time::Duration;
 
-use chartbrew_gateway::chartbrew::Token;
+use chartbrew_gateway::{chartbrew::Token, grpc::OwnToken};
 use chartbrew_sandbox::{Fault, Gate, Handle};
 use serde_json::json;
 use tonic::Code::*;
@@ -227,7 +227,8 @@ async fn the_gateways_own_bad_token_is_no_callers_fault() {
     for rpc in ALL {
         let (sandbox, _) = start().await;
         let own = Token::parse("wrong").unwrap();
-        let gateway = gateway(&sandbox.url()).with(|s| s.grpc.own_token = Some(own));
+        let gateway =
+            gateway(&sandbox.url()).with(|s| s.grpc.own_token = Some(OwnToken::Fixed(own)));
         let failed = failure(rpc.call(&gateway.start().await.client, 1, None).await);
         let found = (failed.code, &*failed.reason);
         assert_eq!(

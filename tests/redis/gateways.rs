@@ -44,6 +44,7 @@ struct Gateway {
 impl Gateway {
     async fn start(sandbox: &Handle, store: RedisSettings) -> Self {
         let settings = app::Settings {
+            reload_interval: Duration::from_secs(10),
             listen: "127.0.0.1:0".parse().unwrap(),
             grpc: grpc::Settings {
                 shutdown_delay: Duration::ZERO,

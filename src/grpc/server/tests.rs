@@ -60,7 +60,13 @@ async fn panicking(request: Request<Body>) -> Response<impl http_body::Body> {
         String::new(),
         Store::Memory(Default::default()),
     );
-    let layers = layered(handler, TaskTracker::new(), &Settings::default(), &delivery);
+    let layers = layered(
+        handler,
+        TaskTracker::new(),
+        Identity::default(),
+        &Settings::default(),
+        &delivery,
+    );
     layers.call(request).await
 }
 

@@ -6,7 +6,7 @@ use crate::delivery::Operation;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::grpc) struct About {
     pub(super) operation: Operation,
-    pub(super) team_id: i32,
+    pub(in crate::grpc) team_id: i32,
     /// The connection, if the call names one.
     pub(super) connection_id: Option<i32>,
 }

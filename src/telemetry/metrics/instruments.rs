@@ -49,7 +49,7 @@ pub(super) struct Counters {
     pub(super) export_failures: Counter<u64>,
     pub(super) connections_refused: Counter<u64>,
     pub(super) handshakes_failed: Counter<u64>,
-    pub(super) files_loaded: Counter<u64>,
+    pub(super) files_refused: Counter<u64>,
     pub(super) caller_calls: Counter<u64>,
 }
 
@@ -180,10 +180,10 @@ impl Counters {
                 "{handshake}",
                 "TLS handshakes of callers that failed, by cause.",
             ),
-            files_loaded: counter(
-                "chartbrew.gateway.files.loaded",
-                "{file}",
-                "Contents of files that were read at the start or have changed, by result.",
+            files_refused: counter(
+                "chartbrew.gateway.files.refused",
+                "{content}",
+                "Changed contents of files that were refused.",
             ),
             caller_calls: counter(
                 "chartbrew.gateway.caller.calls",

@@ -13,7 +13,11 @@ use chartbrew_gateway::{
 };
 use chartbrew_sandbox::{self as sandbox, Handle, Sandbox};
 use tokio::{sync::oneshot, task::JoinHandle};
-use tonic::{Code, Request, Response, Status, metadata::MetadataMap, transport::Channel};
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::MetadataMap,
+    transport::{Channel, Endpoint},
+};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// Starts the embedded Chartbrew.
@@ -59,6 +63,7 @@ pub(crate) fn gateway(upstream: &str) -> Builder {
             recovery_window: Duration::from_secs(3),
             ..delivery::Settings::default()
         },
+        reload_interval: Duration::from_millis(5),
         request_id_store: delivery::request_id::StoreSettings::Memory,
         chartbrew: chartbrew::Settings {
             url: upstream.parse().unwrap(),
@@ -85,6 +90,13 @@ impl Builder {
     }
 
     pub(crate) async fn start(self) -> Gateway {
+        let gateway = self.start_without_client().await;
+        let client = ConnectionServiceClient::new(channel(gateway.addr).await);
+        Gateway { client, ..gateway }
+    }
+
+    /// For a port that a plain client cannot use.
+    pub(crate) async fn start_without_client(self) -> Gateway {
         let app = App::bind(self.0).await.unwrap();
         let (addr, admin) = (app.grpc_addr(), app.admin_addr());
         let (stop, stopped) = oneshot::channel();
@@ -94,7 +106,7 @@ impl Builder {
         Gateway {
             addr,
             admin,
-            client: ConnectionServiceClient::new(channel(addr).await),
+            client: ConnectionServiceClient::new(plain(addr).connect_lazy()),
             stop: Some(stop),
             running: Some(running),
         }
@@ -102,8 +114,11 @@ impl Builder {
 }
 
 pub(crate) async fn channel(addr: SocketAddr) -> Channel {
-    let endpoint = Channel::from_shared(format!("http://{addr}")).unwrap();
-    endpoint.connect().await.unwrap()
+    plain(addr).connect().await.unwrap()
+}
+
+fn plain(addr: SocketAddr) -> Endpoint {
+    Channel::from_shared(format!("http://{addr}")).unwrap()
 }
 
 impl Gateway {

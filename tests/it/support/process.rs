@@ -39,6 +39,13 @@ pub(crate) struct HttpResponse {
 impl Process {
     /// Starts it before an upstream, with more settings.
     pub(crate) async fn start(upstream: &str, settings: &[(&str, &str)]) -> Self {
+        let mut process = Self::start_without_client(upstream, settings).await;
+        process.client = ConnectionServiceClient::new(channel(process.addr).await);
+        process
+    }
+
+    /// For a port that a plain client cannot use.
+    pub(crate) async fn start_without_client(upstream: &str, settings: &[(&str, &str)]) -> Self {
         let own = std::env::vars().filter(|(name, _)| {
             ["OTEL_", "GATEWAY_", "CHARTBREW_"]
                 .iter()
@@ -85,7 +92,6 @@ impl Process {
         let addr = |field: &str| serving[field].as_str().unwrap().parse().unwrap();
         process.addr = addr("addr");
         process.admin = addr("admin");
-        process.client = ConnectionServiceClient::new(channel(process.addr).await);
         process
     }
 

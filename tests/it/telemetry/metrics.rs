@@ -7,11 +7,15 @@ use std::{
     path::Path,
 };
 
-use chartbrew_sandbox::Fault;
+use chartbrew_gateway::{
+    callers::token::TokenHash, proto::connection_service_client::ConnectionServiceClient,
+};
+use chartbrew_sandbox::{Fault, TOKEN};
 use futures_util::future::join_all;
 
 use crate::support::{
     gateway::{authorized, minimal, sandbox, with_id},
+    pki::{Authority, Files, endpoint, text},
     process::{Process, value},
     raw::nobody,
 };
@@ -99,10 +103,20 @@ async fn a_disabled_sdk_leaves_the_metrics_of_the_process() {
     assert!(!scrape.contains("chartbrew_gateway"), "{scrape}");
 }
 
-/// A scrape of a gateway that has seen each kind of event.
+/// A scrape of a gateway that has TLS and callers, and has seen each kind of event.
 async fn eventful() -> String {
     let sandbox = sandbox().await;
+    let authority = Authority::new("ours");
+    let files = Files::new(&authority, &authority);
+    let token = files.write("token", TOKEN);
+    let hash = TokenHash::of(TOKEN);
+    let callers = format!("[[caller]]\nname = \"billing\"\ntoken_sha256 = [\"{hash}\"]");
+    let callers = files.write("callers.toml", &callers);
     let settings = [
+        ("GATEWAY_TLS_CERT", text(&files.cert)),
+        ("GATEWAY_TLS_KEY", text(&files.key)),
+        ("CHARTBREW_TOKEN_FILE", text(&token)),
+        ("GATEWAY_CALLERS_FILE", text(&callers)),
         ("GATEWAY_CIRCUIT_FAILURES", "40"),
         ("GATEWAY_RETRIES_PER_SECOND", "1"),
         ("GATEWAY_RETRY_RATIO", "0"),
@@ -110,7 +124,9 @@ async fn eventful() -> String {
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &nobody().await),
         ("OTEL_BSP_SCHEDULE_DELAY", "5"),
     ];
-    let gateway = Process::start(&sandbox.url(), &settings).await;
+    let mut gateway = Process::start_without_client(&sandbox.url(), &settings).await;
+    let endpoint = endpoint(gateway.addr, authority.pem(), None);
+    gateway.client = ConnectionServiceClient::new(endpoint.connect().await.unwrap());
     let create = async |message| gateway.create(authorized(message)).await;
 
     // A replay and a recovery.
@@ -185,6 +201,7 @@ async fn every_metric_of_the_dashboard_the_alerts_and_the_document_exists() {
         ),
         ("chartbrew_gateway_recoveries_total{result=\"found\"}", 1.0),
         ("chartbrew_gateway_replays_total", 1.0),
+        ("chartbrew_gateway_file_current{file=\"callers\"}", 1.0),
         ("chartbrew_gateway_circuit_state{state=\"closed\"}", 0.0),
     ] {
         assert_eq!(value(&scrape, series), expected, "{series}");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chartbrew_gateway::{chartbrew::Token, delivery::request_id::StoreSettings};
+use chartbrew_gateway::{chartbrew::Token, delivery::request_id::StoreSettings, grpc::OwnToken};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{
@@ -37,7 +37,9 @@ async fn health(gateway: &Gateway) -> i32 {
 async fn a_rejection_of_its_own_token_is_forgotten_after_a_while() {
     let sandbox = sandbox().await;
     let gateway = with_admin(&sandbox.url())
-        .with(|settings| settings.grpc.own_token = Some(Token::parse("wrong").unwrap()))
+        .with(|settings| {
+            settings.grpc.own_token = Some(OwnToken::Fixed(Token::parse("wrong").unwrap()))
+        })
         .start()
         .await;
     let rejected = failure(gateway.create(minimal("m")).await);

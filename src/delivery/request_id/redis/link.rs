@@ -15,7 +15,7 @@ use ::redis::{
 use tokio::{sync::watch, time::timeout};
 
 use super::{PREFIX, RedisSettings, millis, settings::Times};
-use crate::{delivery::request_id::StoreError, tls};
+use crate::{crypto, delivery::request_id::StoreError};
 
 /// How often the server is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ impl Link {
     pub(super) fn open(settings: &RedisSettings) -> Result<Self, StoreError> {
         let info = settings.connection_info()?;
         if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            tls::install_crypto_provider();
+            crypto::install_provider();
         }
         let client = Client::open(info).map_err(|error| store_error(&error))?;
         let times = settings.times();

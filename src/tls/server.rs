@@ -1,0 +1,266 @@
+//! TLS of the gateway's own port: its certificate, and whose certificates it accepts.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::ring,
+    pki_types::{CertificateDer, UnixTime},
+    server::{
+        NoServerSessionStorage, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+
+use super::{certificates, expiry, first_expiry, names, private_key};
+use crate::{
+    reload::{self, Content, File, FileProblem, Reloaded},
+    telemetry::{self, Certificate, Event, FileKind},
+};
+
+const CERT: &str = "GATEWAY_TLS_CERT";
+const KEY: &str = "GATEWAY_TLS_KEY";
+const CLIENT_CA: &str = "GATEWAY_TLS_CLIENT_CA";
+
+/// What gRPC speaks (RFC 7301, 6).
+const ALPN: &[u8] = b"h2";
+
+/// The files of TLS, each by the setting of the same name. Without a certificate there is no TLS.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The certificate and its chain, in PEM.
+    pub cert: Option<PathBuf>,
+    /// The key of the certificate, in PEM.
+    pub key: Option<PathBuf>,
+    /// The authorities of callers' certificates, in PEM. With it, every caller needs a certificate.
+    pub client_ca: Option<PathBuf>,
+    /// The DNS and URI names of which a caller's certificate needs one. Empty: any.
+    pub client_names: Vec<String>,
+}
+
+/// What TLS is served with, made of [`Settings`].
+#[derive(Debug)]
+struct Loaded {
+    config: ServerConfig,
+    /// When the certificate expires, in seconds since 1970.
+    expiry: i64,
+    /// When the last of the authorities does.
+    client_ca_expiry: Option<i64>,
+}
+
+/// Accepts the certificates that another verifier accepts, if they have one of the names.
+#[derive(Debug)]
+struct Named {
+    inner: Arc<dyn ClientCertVerifier>,
+    names: Vec<String>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Whether the port has TLS.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.cert.is_some()
+    }
+
+    /// Whether every caller needs a certificate.
+    #[must_use]
+    pub fn needs_client_certificates(&self) -> bool {
+        self.client_ca.is_some()
+    }
+
+    /// Reads the files once, to find out whether they can be used.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn check(&self) -> Result<(), FileProblem> {
+        match self.files() {
+            Some(files) => {
+                reload::once(&files, |contents| load(contents, &self.client_names)).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the files, and again once in `every`. `None`: the port has no TLS.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn open(
+        &self,
+        every: Duration,
+    ) -> Result<Option<Reloaded<Arc<ServerConfig>>>, FileProblem> {
+        let Some(files) = self.files() else {
+            return Ok(None);
+        };
+        let client_names = self.client_names.clone();
+        let make = move |contents: &[Content]| {
+            let loaded = load(contents, &client_names)?;
+            loaded.report();
+            Ok(Arc::new(loaded.config))
+        };
+        Reloaded::open(FileKind::Tls, files, every, make).map(Some)
+    }
+
+    fn files(&self) -> Option<Vec<File>> {
+        let file = |variable, path: &Option<PathBuf>| {
+            let path = path.clone()?;
+            Some(File { variable, path })
+        };
+        let pair = [file(CERT, &self.cert)?, file(KEY, &self.key)?];
+        let client_ca = file(CLIENT_CA, &self.client_ca);
+        Some(pair.into_iter().chain(client_ca).collect())
+    }
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    fn report(&self) {
+        let expires = |certificate, at| telemetry::record(Event::Expires { certificate, at });
+        expires(Certificate::Server, self.expiry);
+        if let Some(at) = self.client_ca_expiry {
+            expires(Certificate::ClientCa, at);
+        }
+    }
+}
+
+fn load(contents: &[Content], client_names: &[String]) -> Result<Loaded, FileProblem> {
+    let [cert, key, client_ca @ ..] = contents else {
+        return Err(FileProblem::new(KEY, "is not set"));
+    };
+    let chain = certificates(CERT, cert)?;
+    let expiry = first_expiry(CERT, &chain)?;
+    let key = private_key(KEY, key)?;
+    let authorities = client_ca
+        .first()
+        .map(|content| certificates(CLIENT_CA, content));
+    let authorities = authorities.transpose()?;
+    let client_ca_expiry = authorities.as_deref().map(last_expiry).transpose()?;
+
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| FileProblem::new(CERT, error.to_string()))?;
+    let builder = match authorities {
+        Some(authorities) => {
+            builder.with_client_cert_verifier(verifier(authorities, client_names)?)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| match error {
+            Error::InconsistentKeys(_) => {
+                FileProblem::new(KEY, "is not the key of the certificate")
+            }
+            Error::InvalidCertificate(_) => FileProblem::new(CERT, "has an invalid certificate"),
+            _ => FileProblem::new(KEY, "cannot be used: RSA, ECDSA and Ed25519 keys can"),
+        })?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    if client_ca_expiry.is_some() {
+        // A resumed session would not show its certificate again, which may have expired since.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Ok(Loaded {
+        config,
+        expiry,
+        client_ca_expiry,
+    })
+}
+
+/// When the last authority expires. Others may have expired: of two in turn the old one does so.
+///
+/// # Errors
+/// If all have expired.
+fn last_expiry(authorities: &[CertificateDer<'_>]) -> Result<i64, FileProblem> {
+    let mut last: Option<(i64, &CertificateDer<'_>)> = None;
+    for authority in authorities {
+        let at = expiry(CLIENT_CA, authority)?;
+        if last.is_none_or(|(last, _)| at > last) {
+            last = Some((at, authority));
+        }
+    }
+    match last {
+        Some((_, authority)) => first_expiry(CLIENT_CA, std::slice::from_ref(authority)),
+        None => Err(FileProblem::new(CLIENT_CA, "contains no certificate")),
+    }
+}
+
+fn verifier(
+    authorities: Vec<CertificateDer<'static>>,
+    client_names: &[String],
+) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
+    let invalid = || FileProblem::new(CLIENT_CA, "has a certificate that is no authority's");
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority).map_err(|_| invalid())?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|_| invalid())?;
+    let names = client_names.to_vec();
+    Ok(match names.is_empty() {
+        true => inner,
+        false => Arc::new(Named { inner, names }),
+    })
+}
+
+// === impl Named ===
+
+impl ClientCertVerifier for Named {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self
+            .inner
+            .verify_client_cert(end_entity, intermediates, now)?;
+        match names(end_entity)
+            .iter()
+            .any(|name| self.names.contains(name))
+        {
+            true => Ok(verified),
+            // The alert is "access denied" (RFC 8446, 6.2).
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}

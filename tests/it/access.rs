@@ -1,0 +1,6 @@
+//! Nobody gets in who should not: TLS, callers' certificates, callers' tokens.
+
+mod age;
+mod callers;
+mod reload;
+mod tls;
