@@ -2,6 +2,7 @@
 
 #[cfg(feature = "demo")]
 mod demo;
+mod health;
 
 use std::{
     error::Error,
@@ -45,6 +46,8 @@ enum Command {
         #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4019")]
         listen: std::net::SocketAddr,
     },
+    /// Asks a gateway whether it serves. Exits with 0 if it does, else with 1.
+    Health(health::Health),
     /// Makes a token for a caller, and its hash for the callers file (GATEWAY_CALLERS_FILE).
     Token,
     /// Reads the settings of `serve` and prints them, secrets hidden. Exits with 2 if one is
@@ -74,6 +77,10 @@ impl Cli {
             Command::Sandbox { listen } => {
                 let _logging = telemetry::Logs::default().init()?;
                 Runtime::new()?.block_on(demo::run_sandbox(listen))
+            }
+            Command::Health(health) => {
+                let mut runtime = tokio::runtime::Builder::new_current_thread();
+                Ok(runtime.enable_all().build()?.block_on(health.run()))
             }
             Command::Token => token(),
             Command::Check(args) => check(&args),

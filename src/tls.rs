@@ -1,7 +1,8 @@
 //! Certificates and keys: read from PEM files, and read again when these change.
 //!
-//! [`server`] has those of the gateway's own port.
+//! [`server`] has those of the gateway's own port, [`probe`] those of who asks it whether it serves.
 
+pub mod probe;
 pub mod server;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,6 +14,9 @@ use x509_parser::{
 };
 
 use crate::reload::{Content, FileProblem};
+
+/// What gRPC speaks (RFC 7301, 6).
+const ALPN: &[u8] = b"h2";
 
 /// The certificates of a PEM file, in its order, at least one.
 fn certificates(
@@ -48,27 +52,27 @@ fn expiry(variable: &'static str, certificate: &CertificateDer<'_>) -> Result<i6
     }
 }
 
-/// When the first of the certificates expires, in seconds since 1970.
+/// When the first certificate of a chain expires, in seconds since 1970.
 ///
 /// # Errors
-/// If one has expired already.
-fn first_expiry(
-    variable: &'static str,
-    certificates: &[CertificateDer<'_>],
-) -> Result<i64, FileProblem> {
-    let mut first = i64::MAX;
-    for certificate in certificates {
-        first = first.min(expiry(variable, certificate)?);
-    }
+/// If the one that the chain is for has expired already. Of the others some may have: a chain can have
+/// more of them than a peer needs.
+fn first_expiry(variable: &'static str, chain: &[CertificateDer<'_>]) -> Result<i64, FileProblem> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |since| since.as_secs());
-    match i64::try_from(now).is_ok_and(|now| now >= first) {
-        true => Err(FileProblem::new(
-            variable,
-            "contains a certificate that has expired",
-        )),
-        false => Ok(first),
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let mut first = i64::MAX;
+    for (index, certificate) in chain.iter().enumerate() {
+        let at = expiry(variable, certificate)?;
+        if at <= now && index == 0 {
+            return Err(FileProblem::new(
+                variable,
+                "has a certificate that has expired",
+            ));
+        }
+        first = first.min(at);
     }
+    Ok(first)
 }
 
 /// The DNS and URI names of a certificate (RFC 5280, 4.2.1.6). The subject's common name is none.

@@ -14,7 +14,7 @@ use rustls::{
     },
 };
 
-use super::{certificates, expiry, first_expiry, names, private_key};
+use super::{ALPN, certificates, expiry, first_expiry, names, private_key};
 use crate::{
     reload::{self, Content, File, FileProblem, Reloaded},
     telemetry::{self, Certificate, Event, FileKind},
@@ -23,9 +23,6 @@ use crate::{
 const CERT: &str = "GATEWAY_TLS_CERT";
 const KEY: &str = "GATEWAY_TLS_KEY";
 const CLIENT_CA: &str = "GATEWAY_TLS_CLIENT_CA";
-
-/// What gRPC speaks (RFC 7301, 6).
-const ALPN: &[u8] = b"h2";
 
 /// The files of TLS, each by the setting of the same name. Without a certificate there is no TLS.
 #[derive(Clone, Debug, Default)]

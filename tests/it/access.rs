@@ -2,5 +2,6 @@
 
 mod age;
 mod callers;
+mod probe;
 mod reload;
 mod tls;
