@@ -25,9 +25,10 @@ use tracing_subscriber::{
 };
 
 /// Targets whose lines may hold what a caller or upstream sent: HTTP libraries print headers and
-/// bodies at their lower levels. They are off whatever the filter says.
-const NEVER_BELOW_INFO: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=info,\
-                                tonic=info,tower=info,axum=info";
+/// bodies at their lower levels, and rustls warns of what callers send. They are off whatever the
+/// filter says; failed handshakes have lines of our own.
+const NEVER: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=off,tonic=info,\
+                     tower=info,axum=info";
 
 /// Lines that wait to be written. More are dropped, and counted.
 const MAX_WAITING: usize = 8192;
@@ -200,7 +201,7 @@ impl Logs {
         W: for<'a> fmt::MakeWriter<'a> + Send + Sync + 'static,
         F: tracing_subscriber::layer::Filter<Registry> + Send + Sync + 'static,
     {
-        let allowed = EnvFilter::try_new(format!("trace,{NEVER_BELOW_INFO}"))?;
+        let allowed = EnvFilter::try_new(format!("trace,{NEVER}"))?;
         let lines = fmt::layer().with_writer(writer);
         let lines = match self.format {
             Format::Text => lines

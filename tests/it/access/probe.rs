@@ -36,7 +36,10 @@ async fn a_probe_tells_a_gateway_that_serves_from_one_that_does_not() {
     assert!(probe(&[], &[("GATEWAY_LISTEN", &everywhere)]).await.0);
     let unknown = [&target[..], &["--service", "no.such.Service"]].concat();
     let (serves, printed) = probe(&unknown, &[]).await;
-    assert!(!serves && printed.contains("service not registered"), "{printed}");
+    assert!(
+        !serves && printed.contains("service not registered"),
+        "{printed}"
+    );
 
     gateway.stop();
     let not_serving =

@@ -8,14 +8,18 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
     version::{TLS12, TLS13},
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
 use tonic::{Code, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{
     gateway::{Gateway, authorized, gateway, minimal, sandbox},
-    pki::{Authority, Files, HOST, Pair, endpoint},
+    pki::{Authority, Files, HOST, Pair, endpoint, text},
+    process::Process,
     time::soon,
     wire::{PREFACE, SETTINGS, Wire},
 };
@@ -201,4 +205,54 @@ async fn both_versions_of_tls_are_spoken_and_http2_is_chosen() {
         let agreed = agreed(&gateway, &authority, version).await;
         assert_eq!(agreed, Some((expected, Some(b"h2".to_vec()))));
     }
+}
+
+/// The first message of a client that gives an address in place of a name.
+fn hello_with_an_address() -> Vec<u8> {
+    const NAME: &str = "abc.d.e.f";
+    const ADDRESS: &str = "127.0.0.1";
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from(NAME).unwrap();
+    let mut hello = Vec::new();
+    let mut client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    client.write_tls(&mut hello).unwrap();
+    let at = hello
+        .windows(NAME.len())
+        .position(|part| part == NAME.as_bytes());
+    hello[at.unwrap()..][..NAME.len()].copy_from_slice(ADDRESS.as_bytes());
+    hello
+}
+
+#[tokio::test]
+async fn a_handshake_is_never_logged_above_info() {
+    let sandbox = sandbox().await;
+    let authority = Authority::new("ours");
+    let files = Files::new(&authority, &authority);
+    let mut process = Process::start_without_client(
+        &sandbox.url(),
+        &[
+            ("GATEWAY_TLS_CERT", text(&files.cert)),
+            ("GATEWAY_TLS_KEY", text(&files.key)),
+        ],
+    )
+    .await;
+    let hello = hello_with_an_address();
+    let mut stream = TcpStream::connect(process.addr).await.unwrap();
+    stream.write_all(&hello).await.unwrap();
+    assert!(
+        soon(stream.read(&mut [0; 1024])).await.unwrap() > 0,
+        "it is answered"
+    );
+    drop(stream);
+    // It is logged, as what it is.
+    assert_eq!(
+        process.line("a TLS handshake failed").await["level"],
+        "INFO"
+    );
+    assert!(process.lines("WARN").is_empty(), "{}", process.log());
 }
