@@ -1,43 +1,63 @@
-# chartbrew-gateway as a small image that runs without rights.
+# syntax=docker/dockerfile:1
+# chartbrew-gateway as an image of two files: the binary, linked statically, and the certificates of
+# public authorities. No shell, no user database, nothing to write to.
 #
-#   docker build -t chartbrew-gateway .
+#   docker build -t chartbrew-gateway --build-arg COMMIT="$(git rev-parse HEAD)" .
 #   docker run --rm -p 50051:50051 -e CHARTBREW_URL=https://api.chartbrew.com chartbrew-gateway
+#
+# For both architectures, with an SBOM:
+#   docker buildx build --platform linux/amd64,linux/arm64 --sbom=true --provenance=true .
 #
 # Other subcommands: docker run --rm chartbrew-gateway check
 #
-# It answers gRPC health checks (grpc.health.v1) on port 50051, and /livez, /readyz and /metrics on
-# port 9464: point the orchestrator's probes and Prometheus there.
-# GATEWAY_SHUTDOWN_GRACE is 120 s: give the container as long to stop (docker stop -t 130).
+# GATEWAY_SHUTDOWN_DELAY and GATEWAY_SHUTDOWN_GRACE are 5 s and 120 s: give the container as long to
+# stop (docker stop -t 130).
 
-FROM rust:1.95-slim-trixie AS build
+# The compiler runs on the machine that builds, and compiles for the one that the image is for.
+FROM --platform=$BUILDPLATFORM rust:1.95-slim-trixie AS build
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 WORKDIR /build
+
+# zig is a C compiler for every target: jemalloc, ring and zstd have parts in C.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ca-certificates make python3-pip \
+    && rm -rf /var/lib/apt/lists/*
+COPY deploy/build-requirements.txt ./
+RUN pip install --no-cache-dir --break-system-packages --requirement build-requirements.txt
+ARG TARGETARCH=amd64
+COPY deploy/target-of.sh /usr/local/bin/target-of
+RUN rustup target add "$(target-of "$TARGETARCH")"
 
 # The dependencies, in a layer of their own that changes with the lock file only: everything of
 # ours is an empty stand-in.
 COPY Cargo.toml Cargo.lock ./
 COPY sandbox/Cargo.toml sandbox/
-RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 RUN mkdir src sandbox/src \
     && touch src/lib.rs sandbox/src/lib.rs \
     && echo 'fn main() {}' | tee src/main.rs sandbox/src/main.rs > build.rs \
-    && cargo build --release --locked
+    && cargo zigbuild --release --locked --target "$(target-of "$TARGETARCH")"
 
 COPY build.rs ./
 COPY proto proto
 COPY sandbox sandbox
 COPY src src
+ARG COMMIT=
 # Copied files keep their times, which may be older than those of the stand-ins.
 RUN touch build.rs src/main.rs src/lib.rs sandbox/src/lib.rs \
-    && cargo build --release --locked
+    && GATEWAY_COMMIT="$COMMIT" cargo zigbuild --release --locked --target "$(target-of "$TARGETARCH")" \
+    && cp "target/$(target-of "$TARGETARCH")/release/chartbrew-gateway" /
 
-# Debian's slim image and not an empty one: TLS with Chartbrew is verified against the system's
-# certificates, and the binary is linked with the C library that it was built against.
-FROM debian:trixie-slim
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates \
-    && rm -rf /var/lib/apt/lists/*
-COPY LICENSE /usr/share/doc/chartbrew-gateway/LICENSE
-COPY --from=build /build/target/release/chartbrew-gateway /usr/local/bin/chartbrew-gateway
+FROM scratch
+ARG COMMIT=
+LABEL org.opencontainers.image.title="chartbrew-gateway" \
+      org.opencontainers.image.description="A gRPC gateway for Chartbrew's REST API" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="$COMMIT"
+COPY LICENSE /LICENSE
+# Without CHARTBREW_CA_FILE, TLS with Chartbrew is verified against these.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /chartbrew-gateway /chartbrew-gateway
 
 # By number, so that Kubernetes' runAsNonRoot can tell. It owns nothing and writes nothing.
 USER 65532:65532
@@ -45,6 +65,7 @@ ENV GATEWAY_LISTEN=0.0.0.0:50051 \
     GATEWAY_ADMIN_LISTEN=0.0.0.0:9464
 EXPOSE 50051 9464
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/chartbrew-gateway", "health"]
 # The process itself is number 1, so that the signal reaches it.
-ENTRYPOINT ["/usr/local/bin/chartbrew-gateway"]
+ENTRYPOINT ["/chartbrew-gateway"]
 CMD ["serve"]

@@ -5,7 +5,7 @@
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200, or 503 if no calls should be sent here; one line for each problem |
 //! | `GET /metrics` | all metrics in Prometheus' text format |
-//! | `GET /version` | name and version, as JSON |
+//! | `GET /version` | name, version and commit, as JSON |
 //! | `GET /log` | the log's filter |
 //! | `PUT /log` | changes it to the body; from this machine only, unless a setting allows all |
 //!
@@ -213,6 +213,8 @@ async fn version() -> Response {
     let json = concat!(
         "{\"name\":\"chartbrew-gateway\",\"version\":\"",
         env!("CARGO_PKG_VERSION"),
+        "\",\"commit\":\"",
+        env!("GATEWAY_COMMIT"),
         "\"}\n"
     );
     ([(CONTENT_TYPE, "application/json")], json).into_response()

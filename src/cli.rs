@@ -21,12 +21,14 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GATEWAY_COMMIT"), ")");
+
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// A gRPC gateway for Chartbrew: typed, never a duplicate, never a lost outcome, never a leaked
 /// secret.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = VERSION, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -15,6 +15,9 @@
 //! where to start for typical changes.
 #![forbid(unsafe_code)]
 
+/// The commit that was built, of 12 digits, or `unknown`.
+pub const COMMIT: &str = env!("GATEWAY_COMMIT");
+
 pub mod admin;
 pub mod app;
 pub mod callers;

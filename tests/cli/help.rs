@@ -26,10 +26,10 @@ async fn each_help_is_as_reviewed() {
 }
 
 #[tokio::test]
-async fn the_version_is_that_of_the_package() {
-    let version = run(&["--version"], &[]).await.stdout;
-    let expected = concat!("chartbrew-gateway ", env!("CARGO_PKG_VERSION"), "\n");
-    assert_eq!(version, expected);
+async fn the_version_is_that_of_the_package_and_the_commit() {
+    let printed = run(&["--version"], &[]).await.stdout;
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), chartbrew_gateway::COMMIT);
+    assert_eq!(printed, format!("chartbrew-gateway {version} ({commit})\n"));
 }
 
 #[tokio::test]

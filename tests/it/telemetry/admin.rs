@@ -18,7 +18,8 @@ use crate::support::{
 async fn version_and_liveness_are_served() {
     let mut gateway = Process::start(&nobody().await, &[]).await;
     let version = gateway.get("/version").await;
-    let expected = format!(r#""version":"{}""#, env!("CARGO_PKG_VERSION"));
+    let (version_of_package, commit) = (env!("CARGO_PKG_VERSION"), chartbrew_gateway::COMMIT);
+    let expected = format!(r#""version":"{version_of_package}","commit":"{commit}""#);
     assert!(version.body.contains(&expected), "{}", version.body);
     for path in ["/livez", "/readyz"] {
         let response = gateway.get(path).await;
