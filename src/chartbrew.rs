@@ -9,6 +9,7 @@
 //! Chartbrew 5.3.0; the crate `chartbrew-sandbox` replays them.
 
 mod error;
+mod plaintext;
 mod rejection;
 mod token;
 mod transport;
@@ -23,6 +24,7 @@ use url::Url;
 
 pub use self::{
     error::{Error, NotSent, Unknown},
+    plaintext::{Plaintext, check_plaintext},
     rejection::{FieldError, Problem, Rejection},
     token::{InvalidToken, Token},
     transport::{Dated, InvalidClient, SendState, check_url},
@@ -45,6 +47,8 @@ const FILE_LIMIT: usize = 1_048_576;
 pub struct Settings {
     /// The URL of Chartbrew's API, with or without a trailing slash.
     pub url: Url,
+    /// Whether tokens and passwords may go to another machine without TLS.
+    pub allow_plaintext: bool,
     /// Longest time to connect, including name resolution and TLS.
     pub connect_timeout: Duration,
     /// How long an idle connection is kept at most. It should be shorter than the 5 s after which
@@ -62,6 +66,7 @@ impl Default for Settings {
         Self {
             #[expect(clippy::expect_used, reason = "a constant, parsed by a test")]
             url: Url::parse("https://api.chartbrew.com").expect("a valid URL"),
+            allow_plaintext: false,
             connect_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(4),
             max_response_bytes: 16 * 1024 * 1024,
@@ -96,7 +101,8 @@ impl Client {
     /// Sets up the client. Does not connect.
     ///
     /// # Errors
-    /// If the TLS roots of the machine cannot be read or the URL cannot be a base.
+    /// If the TLS roots of the machine cannot be read, the URL cannot be a base, or it is one without
+    /// TLS where that is not allowed.
     pub fn new(settings: &Settings) -> Result<Self, InvalidClient> {
         crypto::install_provider();
         Ok(Self {

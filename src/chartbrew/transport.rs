@@ -38,7 +38,9 @@ use self::{
     response::About,
 };
 pub use self::{response::Dated, send_state::SendState};
-use super::{Error, NotSent, Settings, Token, Unknown, types::Unreadable};
+use super::{
+    Error, NotSent, Plaintext, Settings, Token, Unknown, check_plaintext, types::Unreadable,
+};
 use crate::telemetry::{self, Attempt};
 
 /// Requests at once whose path names a connection. Each may last as long as Chartbrew likes, so
@@ -79,6 +81,9 @@ pub enum InvalidClient {
     /// The URL cannot be a base for paths.
     #[error("the URL must be http:// or https:// with a host, and without query or fragment")]
     Url,
+    /// Tokens and passwords would go out without TLS.
+    #[error(transparent)]
+    Plaintext(#[from] Plaintext),
     /// The certificates of the machine cannot be read.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[source] rustls::Error),
@@ -92,6 +97,7 @@ pub enum InvalidClient {
 impl Transport {
     pub(super) fn new(settings: &Settings) -> Result<Self, InvalidClient> {
         let base = base_url(&settings.url)?;
+        check_plaintext(settings)?;
         let builder = || {
             reqwest::Client::builder()
                 .user_agent(AGENT)

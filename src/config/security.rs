@@ -1,10 +1,11 @@
 //! What settings must say together, so that nobody gets in who should not.
 
 use super::Problems;
-use crate::{app, callers::Callers, grpc};
+use crate::{app, callers::Callers, chartbrew, grpc};
 
 /// Adds all that is wrong.
 pub(super) fn check(app: &app::Settings, problems: &mut Problems) {
+    upstream(&app.chartbrew, problems);
     let grpc = &app.grpc;
     let wrong = [tls_is_incomplete(grpc), callers_need_a_token(grpc)];
     let wrong: Vec<_> = wrong.into_iter().flatten().collect();
@@ -16,6 +17,13 @@ pub(super) fn check(app: &app::Settings, problems: &mut Problems) {
     }
     if grpc.own_token.is_some() && !app.listen.ip().is_loopback() {
         beyond_loopback(grpc, problems);
+    }
+}
+
+/// What is sent to Chartbrew has tokens and passwords in it.
+fn upstream(settings: &chartbrew::Settings, problems: &mut Problems) {
+    if let Err(problem) = chartbrew::check_plaintext(settings) {
+        problems.add("CHARTBREW_URL", problem);
     }
 }
 

@@ -26,6 +26,10 @@ pub(super) const GROUPS: &[Group] = groups! {
         /// The URL of Chartbrew's API: http:// or https://, with a path if the API has one.
         "CHARTBREW_URL", "URL", app.chartbrew.url, url;
 
+        /// Whether CHARTBREW_URL can be an http:// URL of another machine: true or false. Tokens and
+        /// passwords go over the network in clear then.
+        "CHARTBREW_ALLOW_PLAINTEXT", "BOOL", app.chartbrew.allow_plaintext, switch;
+
         /// A Chartbrew token that the gateway uses for every call. Unset: each call uses its
         /// caller's token. With this token every caller acts as its user. On an address that is not
         /// loopback, GATEWAY_CALLERS_FILE or GATEWAY_TLS_CLIENT_NAMES has to say who may call.

@@ -246,6 +246,26 @@ fn who_may_call_must_be_said_and_tokens_must_not_come_in_clear() {
 }
 
 #[test]
+fn chartbrew_on_another_machine_is_not_called_in_clear() {
+    let remote = "--chartbrew-url=http://chartbrew:4019";
+    let problem = read(&[remote]).unwrap_err();
+    assert!(
+        problem.starts_with("CHARTBREW_URL: is http://"),
+        "{problem}"
+    );
+    assert!(
+        problem.contains("CHARTBREW_ALLOW_PLAINTEXT=true"),
+        "{problem}"
+    );
+    assert!(!problem.contains("4019"), "{problem}");
+    let no = "--chartbrew-allow-plaintext=false";
+    assert_eq!(wrong(&[remote, no]), ["CHARTBREW_URL"]);
+    assert!(read(&[remote, "--chartbrew-allow-plaintext=true"]).is_ok());
+    assert!(read(&["--chartbrew-url=http://localhost:4019"]).is_ok());
+    assert!(read(&["--chartbrew-url=https://chartbrew:4019"]).is_ok());
+}
+
+#[test]
 fn a_secret_in_the_wrong_place_is_not_repeated() {
     let cases = [
         "--chartbrew-url=https://u:marker@h",
