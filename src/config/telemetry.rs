@@ -105,8 +105,10 @@ impl Problems {
         let tls = own.tls.or(common.tls);
         let grpc = own.grpc.or(common.grpc).unwrap_or(false);
         let wanted = wanted?;
-        Some(tls.filter(|_| wanted).map(|tls| Collector {
-            grpc_tls: grpc && tls,
+        Some(tls.filter(|_| wanted).map(|tls| match (grpc, tls) {
+            (false, _) => Collector::Http,
+            (true, false) => Collector::Grpc,
+            (true, true) => Collector::GrpcTls,
         }))
     }
 
@@ -208,8 +210,8 @@ mod tests {
             (TRACES.protocol, "grpc"),
         ]);
         let settings = settings.unwrap();
-        assert_eq!(settings.push_metrics, Some(Collector { grpc_tls: true }));
-        assert_eq!(settings.traces, Some(Collector { grpc_tls: false }));
+        assert_eq!(settings.push_metrics, Some(Collector::GrpcTls));
+        assert_eq!(settings.traces, Some(Collector::Grpc));
     }
 
     #[test]

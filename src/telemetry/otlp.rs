@@ -5,6 +5,7 @@
 //! most every five minutes.
 
 use std::{
+    env,
     future::Future,
     pin::{Pin, pin},
     sync::{Mutex, PoisonError},
@@ -13,7 +14,9 @@ use std::{
 };
 
 use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, SpanExporter, WithTonicConfig,
+    ExporterBuildError, MetricExporter, OTEL_EXPORTER_OTLP_METRICS_TIMEOUT,
+    OTEL_EXPORTER_OTLP_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT,
+    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, SpanExporter, WithHttpConfig, WithTonicConfig,
     tonic_types::transport::ClientTlsConfig,
 };
 use opentelemetry_sdk::{
@@ -30,11 +33,16 @@ use crate::crypto;
 /// How long failures are not logged after one was.
 const LOG_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The collector of a signal. Where it is, and most else, the SDK reads from the environment.
+/// The collector of a signal, by how it is called. Where it is, and most else, the SDK reads from the
+/// environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Collector {
-    /// It is called by gRPC over TLS: the SDK trusts no certificate authority then, unless told to.
-    pub grpc_tls: bool,
+pub enum Collector {
+    /// By HTTP, with or without TLS.
+    Http,
+    /// By gRPC.
+    Grpc,
+    /// By gRPC over TLS: the SDK trusts no certificate authority then, unless told to.
+    GrpcTls,
 }
 
 /// An exporter cannot be set up.
@@ -48,6 +56,15 @@ pub enum InvalidExporter {
         /// Why not.
         #[source]
         error: ExporterBuildError,
+    },
+    /// The client for a collector that is called by HTTP.
+    #[error("the HTTP client for the collector of {signal} cannot be set up: {error}")]
+    Http {
+        /// What is sent to it.
+        signal: Signal,
+        /// Why not.
+        #[source]
+        error: reqwest::Error,
     },
     /// The one behind `/metrics`.
     #[error("the Prometheus exporter cannot be set up: {0}")]
@@ -68,9 +85,13 @@ pub(super) struct Monitored<E> {
 pub(super) fn spans(collector: Collector) -> Result<Monitored<SpanExporter>, InvalidExporter> {
     crypto::install_provider();
     let builder = SpanExporter::builder();
-    let built = match collector.grpc_tls {
-        true => builder.with_tonic().with_tls_config(authorities()).build(),
-        false => builder.build(),
+    let built = match collector {
+        Collector::Http => {
+            let client = http_client(Signal::Traces)?;
+            builder.with_http().with_http_client(client).build()
+        }
+        Collector::Grpc => builder.with_tonic().build(),
+        Collector::GrpcTls => builder.with_tonic().with_tls_config(authorities()).build(),
     };
     Monitored::new(Signal::Traces, built)
 }
@@ -79,11 +100,35 @@ pub(super) fn spans(collector: Collector) -> Result<Monitored<SpanExporter>, Inv
 pub(super) fn metrics(collector: Collector) -> Result<Monitored<MetricExporter>, InvalidExporter> {
     crypto::install_provider();
     let builder = MetricExporter::builder();
-    let built = match collector.grpc_tls {
-        true => builder.with_tonic().with_tls_config(authorities()).build(),
-        false => builder.build(),
+    let built = match collector {
+        Collector::Http => {
+            let client = http_client(Signal::Metrics)?;
+            builder.with_http().with_http_client(client).build()
+        }
+        Collector::Grpc => builder.with_tonic().build(),
+        Collector::GrpcTls => builder.with_tonic().with_tls_config(authorities()).build(),
     };
     Monitored::new(Signal::Metrics, built)
+}
+
+/// The SDK's own would follow redirects, and send the headers along, which can be secrets.
+fn http_client(signal: Signal) -> Result<reqwest::Client, InvalidExporter> {
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(timeout(signal, &|variable| env::var(variable).ok()));
+    let client = client.build();
+    client.map_err(|error| InvalidExporter::Http { signal, error })
+}
+
+/// The limit of one export, as the SDK reads it. The SDK gives it only to a client of its own.
+fn timeout(signal: Signal, variable: &dyn Fn(&str) -> Option<String>) -> Duration {
+    let own = match signal {
+        Signal::Traces => OTEL_EXPORTER_OTLP_TRACES_TIMEOUT,
+        Signal::Metrics => OTEL_EXPORTER_OTLP_METRICS_TIMEOUT,
+    };
+    let mut limits = [own, OTEL_EXPORTER_OTLP_TIMEOUT].into_iter();
+    let limit = limits.find_map(|name| variable(name)?.parse().ok());
+    limit.map_or(OTEL_EXPORTER_OTLP_TIMEOUT_DEFAULT, Duration::from_millis)
 }
 
 /// Trusts the authorities that the machine trusts.
@@ -185,5 +230,35 @@ impl PushMetricExporter for Monitored<MetricExporter> {
 
     fn temporality(&self) -> Temporality {
         self.inner.temporality()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signals_own_limit_comes_first() {
+        let limit = |variables: &[(&str, &str)]| {
+            timeout(Signal::Traces, &|name| {
+                let found = variables.iter().find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+            .as_millis()
+        };
+        let common = (OTEL_EXPORTER_OTLP_TIMEOUT, "2");
+        assert_eq!(limit(&[]), 10_000);
+        assert_eq!(
+            limit(&[common, (OTEL_EXPORTER_OTLP_METRICS_TIMEOUT, "1")]),
+            2
+        );
+        assert_eq!(
+            limit(&[common, (OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, "1")]),
+            1
+        );
+        assert_eq!(
+            limit(&[common, (OTEL_EXPORTER_OTLP_TRACES_TIMEOUT, "1s")]),
+            2
+        );
     }
 }

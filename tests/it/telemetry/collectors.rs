@@ -97,3 +97,27 @@ async fn a_silent_collector_with_default_timeouts_does_not_delay_the_stop() {
     assert!(gateway.ended().await);
     assert!(began.elapsed() < IN_TIME, "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn one_that_redirects_is_not_followed() {
+    for status in ["302 Found", "307 Temporary Redirect"] {
+        let elsewhere = Raw::start(|mut peer, _| async move {
+            while peer.request().await.is_some() {
+                peer.response("200 OK", "", "").await;
+            }
+        })
+        .await;
+        let location = format!("location: {}/v1/traces\r\n", elsewhere.url);
+        let redirecting = Raw::start(move |mut peer, _| {
+            let location = location.clone();
+            async move {
+                while peer.request().await.is_some() {
+                    peer.response(status, &location, "").await;
+                }
+            }
+        })
+        .await;
+        no_call_is_the_worse(&redirecting.url, "http/protobuf").await;
+        assert_eq!(elsewhere.connections(), 0, "{status}");
+    }
+}
