@@ -54,6 +54,8 @@ pub struct Settings {
     pub create_deadline: Duration,
     /// How large the parts of a request may be. Chartbrew's own limits by default.
     pub limits: Limits,
+    /// Whether secrets are left out of every response, also where a caller asks for them.
+    pub redact_responses: bool,
     /// A token of the gateway's own, used in place of the callers'.
     pub own_token: Option<OwnToken>,
     /// Who may call, where the gateway has a token of its own: see [`callers`](crate::callers).
@@ -78,6 +80,7 @@ impl Default for Settings {
             shutdown_grace: Duration::from_secs(120),
             create_deadline: Duration::from_secs(120),
             limits: Limits::default(),
+            redact_responses: false,
             own_token: None,
             callers_file: None,
             tls: tls::server::Settings::default(),

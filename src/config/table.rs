@@ -67,6 +67,10 @@ pub(super) const GROUPS: &[Group] = groups! {
         /// The deadline of a Create call whose caller sets none. All other calls have 2m then.
         "GATEWAY_CREATE_DEADLINE", "DURATION", app.grpc.create_deadline, duration;
 
+        /// Whether secrets are left out of every response, also where a caller asks for them: true
+        /// or false. docs/connections.md lists the fields.
+        "GATEWAY_REDACT_RESPONSES", "BOOL", app.grpc.redact_responses, switch;
+
         /// How many connections callers can have at the same time. More connections are closed
         /// immediately.
         "GATEWAY_MAX_CONNECTIONS", "COUNT", app.grpc.max_connections, count_to::<MAX_PERMITS, _>;

@@ -17,7 +17,7 @@ use crate::{
     chartbrew::{Rejection, types},
     convert::{self, Secrets, Violations},
     delivery::{self, Caller, Delivered, Delivery, Operation},
-    proto::{self, connection_service_server::ConnectionService},
+    proto::{self, ConnectionView, connection_service_server::ConnectionService},
 };
 
 /// Deadline of a call whose caller sets none, of every method but Create, which has a setting.
@@ -68,7 +68,8 @@ impl ConnectionService for Handlers {
         let (connection, view) = call.check(convert::get(request.get_ref()))?;
         let row = self.delivery.get(&call.caller, connection).await;
         let row = self.delivered(&call.context, row)?;
-        let connection = Some(Box::new(convert::connection_in(view, *row)));
+        let connection = convert::connection_in(self.view(view), *row);
+        let connection = Some(Box::new(connection));
         Ok(Response::new(proto::GetResponse { connection }))
     }
 
@@ -81,7 +82,7 @@ impl ConnectionService for Handlers {
         let (team, page, view) = call.check(convert::list(request.get_ref()))?;
         let page = self.delivery.list(&call.caller, team, page).await;
         let page = self.delivered(&call.context, page)?;
-        Ok(Response::new(convert::page(view, team, page)))
+        Ok(Response::new(convert::page(self.view(view), team, page)))
     }
 
     async fn update(
@@ -95,7 +96,8 @@ impl ConnectionService for Handlers {
         let (connection, changes) = call.check(update)?;
         let row = self.delivery.update(&call.caller, connection, &changes);
         let row = self.delivered(&call.context, row.await)?;
-        let connection = Some(Box::new(convert::connection(*row)));
+        let connection = convert::connection_in(self.view(ConnectionView::Full), *row);
+        let connection = Some(Box::new(connection));
         Ok(Response::new(proto::UpdateResponse { connection }))
     }
 
@@ -167,8 +169,8 @@ impl ConnectionService for Handlers {
         let (connection, files) = call.check(upload)?;
         let row = self.delivery.upload(&call.caller, connection, files).await;
         let row = self.delivered(&call.context, row)?;
-        let view = proto::ConnectionView::Basic;
-        let connection = Some(Box::new(convert::connection_in(view, *row)));
+        let connection = convert::connection_in(self.view(ConnectionView::Basic), *row);
+        let connection = Some(Box::new(connection));
         Ok(Response::new(proto::UploadFilesResponse { connection }))
     }
 }
@@ -200,8 +202,17 @@ impl Handlers {
         }
         context.record.delivered(delivered.origin);
         let row = self.delivered(&context, delivered.result)?;
-        let connection = Some(Box::new(convert::connection(*row)));
+        let connection = convert::connection_in(self.view(ConnectionView::Full), *row);
+        let connection = Some(Box::new(connection));
         Ok(Response::new(proto::CreateResponse { connection }))
+    }
+
+    /// What a response shows of a connection: every one comes by here.
+    fn view(&self, asked: ConnectionView) -> ConnectionView {
+        match self.settings.redact_responses {
+            true => ConnectionView::Basic,
+            false => asked,
+        }
     }
 
     /// What comes before the message is looked at.

@@ -11,6 +11,7 @@ mod bytes;
 mod hostile;
 mod marks;
 mod outdated;
+mod redacted;
 mod resource;
 mod seen;
 mod shown;
