@@ -1,15 +1,29 @@
 //! The token of a request.
+//!
+//! Its memory is overwritten when the last clone of it, or of its header value, is dropped. That is
+//! all that is promised: the buffers of hyper, h2 and the TLS library that it comes and goes through
+//! are not overwritten, nor are the environment and the arguments of the process. So a gateway's own
+//! token is better kept in a file.
 
 use std::fmt;
 
+use bytes::Bytes;
 use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
 
-/// A token for Chartbrew, of a caller or of the gateway itself. `Debug` shows nothing of it.
+/// What comes before the token in its header. Chartbrew refuses `bearer`.
+const SCHEME: &str = "Bearer ";
+
+/// A token for Chartbrew, of a caller or of the gateway itself. `Debug` shows nothing of it. Clones
+/// share its memory.
 #[derive(Clone)]
 pub struct Token {
-    /// `Bearer` and the token.
+    /// The scheme and the token: a view of a [`Text`].
     header: HeaderValue,
 }
+
+/// Overwritten when it is dropped.
+struct Text(SecretString);
 
 /// A token that is not valid in a header. The message does not contain the token.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -27,13 +41,17 @@ impl Token {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidToken(()));
         }
-        let mut header =
-            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| InvalidToken(()))?;
+        // Room for all of it from the start: a text that grows leaves copies behind.
+        let mut text = String::with_capacity(SCHEME.len() + token.len());
+        text.push_str(SCHEME);
+        text.push_str(token);
+        let text = Bytes::from_owner(Text(text.into()));
+        let mut header = HeaderValue::from_maybe_shared(text).map_err(|_| InvalidToken(()))?;
         header.set_sensitive(true);
         Ok(Self { header })
     }
 
-    /// The `authorization` value. Always `Bearer`: Chartbrew refuses `bearer`.
+    /// The `authorization` value. It shares the token's memory.
     pub(super) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
@@ -42,7 +60,7 @@ impl Token {
     #[must_use]
     pub fn text(&self) -> &str {
         let header = self.header.to_str().unwrap_or_default();
-        header.strip_prefix("Bearer ").unwrap_or_default()
+        header.strip_prefix(SCHEME).unwrap_or_default()
     }
 
     /// Compares tokens without showing them.
@@ -55,6 +73,14 @@ impl Token {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.header == other.header
+    }
+}
+
+// === impl Text ===
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose_secret().as_bytes()
     }
 }
 
@@ -77,5 +103,34 @@ mod tests {
         assert_eq!(token.header(), "Bearer marker.of-a_token~");
         assert!(token.header().is_sensitive());
         assert!(!format!("{token:?}{:?}", token.header()).contains("marker"));
+    }
+
+    #[test]
+    fn clones_and_header_values_are_no_copies() {
+        let token = Token::parse("marker").unwrap();
+        let places = [token.clone().header(), token.header()].map(|header| {
+            let place = header.as_bytes().as_ptr() as usize;
+            place + SCHEME.len()
+        });
+        assert_eq!(places, [token.text().as_ptr() as usize; 2]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_is_left_of_it_in_memory() {
+        use std::os::unix::fs::FileExt;
+        let has_marker = |address: u64| {
+            let mut bytes = [0; 600];
+            let memory = std::fs::File::open("/proc/self/mem").unwrap();
+            // Memory that was given back to the system cannot be read.
+            let read = memory.read_at(&mut bytes, address).unwrap_or(0);
+            bytes[..read].windows(6).any(|part| part == b"marker")
+        };
+        let token = Token::parse(&"marker".repeat(100)).unwrap();
+        let (address, header) = (token.text().as_ptr() as u64, token.header());
+        drop(token);
+        assert!(has_marker(address), "the header value keeps it");
+        drop(header);
+        assert!(!has_marker(address));
     }
 }

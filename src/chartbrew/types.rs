@@ -28,6 +28,7 @@ pub mod names;
 mod new_connection;
 mod page;
 mod resource;
+mod secret_json;
 mod table;
 mod tested;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use list::ConnectionList;
 pub use new_connection::{NewConnection, authentication};
 pub use page::{Page, PageReader, PageRequest, Position};
 pub use resource::{Changes, ConnectionRef, NewTest};
+pub use secret_json::secret_json;
 pub(crate) use table::connection_fields;
 pub use tested::Tested;
 pub use unreadable::Unreadable;

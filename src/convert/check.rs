@@ -237,5 +237,5 @@ impl Check<'_> {
 }
 
 fn json_size(value: &impl serde::Serialize) -> usize {
-    serde_json::to_vec(value).map_or(0, |json| json.len())
+    types::secret_json(value).map_or(0, |json| json.len())
 }

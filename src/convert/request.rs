@@ -203,7 +203,7 @@ impl Check<'_> {
 
     /// Serialises what goes upstream.
     pub(super) fn body(&mut self, body: &impl Serialize) -> Option<Bytes> {
-        let Ok(json) = serde_json::to_vec(body) else {
+        let Ok(json) = types::secret_json(body) else {
             self.invalid("connection", "cannot be written as JSON");
             return None;
         };
@@ -214,7 +214,7 @@ impl Check<'_> {
                 format!("takes {bytes} bytes as JSON: Chartbrew takes at most {max}"),
             );
         }
-        Some(json.into())
+        Some(json)
     }
 
     fn files(&mut self, message: Option<proto::ConnectionFiles>) -> Files {

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{files::Files, new_connection::NewConnection};
+use super::{files::Files, new_connection::NewConnection, secret_json::secret_json};
 
 /// A connection to create.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl CreateBody {
     ///
     /// Whatever serde_json reports; no value of these types is known to make it fail.
     pub fn try_new(connection: NewConnection) -> Result<Self, serde_json::Error> {
-        let json = serde_json::to_vec(&connection)?.into();
+        let json = secret_json(&connection)?;
         Ok(Self::new(connection, json))
     }
 
