@@ -62,7 +62,7 @@ pub struct App {
 pub enum StartError {
     /// The client cannot be set up.
     #[error("CHARTBREW_URL: {0}")]
-    Client(#[from] InvalidClient),
+    Client(InvalidClient),
     /// The store of request ids cannot be set up.
     #[error("GATEWAY_REQUEST_ID_STORE: {0}")]
     Store(#[from] StoreError),
@@ -89,6 +89,15 @@ pub enum StartError {
     },
 }
 
+impl From<InvalidClient> for StartError {
+    fn from(error: InvalidClient) -> Self {
+        match error {
+            InvalidClient::File(problem) => Self::File(problem),
+            InvalidClient::Url | InvalidClient::Plaintext(_) => Self::Client(error),
+        }
+    }
+}
+
 impl App {
     /// Builds everything and binds the sockets. Nothing is contacted.
     ///
@@ -104,7 +113,7 @@ impl App {
             request_id_store,
             reload_interval,
         } = settings;
-        let client = Client::new(&chartbrew)?;
+        let client = Client::new(&chartbrew, reload_interval)?;
         // Gateways that share a store must call the same Chartbrew by the same name.
         let upstream = chartbrew.url.as_str().trim_end_matches('/').to_owned();
         let store = Store::open(&request_id_store, &upstream)?;

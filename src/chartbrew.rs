@@ -36,7 +36,7 @@ use self::{
         PageReader, PageRequest, Tested, Unreadable, names,
     },
 };
-use crate::crypto;
+use crate::{crypto, tls};
 
 /// The size from which on a file is over the limit of Chartbrew's upload library. It answers such
 /// an upload with 500 in place of 413.
@@ -49,6 +49,8 @@ pub struct Settings {
     pub url: Url,
     /// Whether tokens and passwords may go to another machine without TLS.
     pub allow_plaintext: bool,
+    /// Whom TLS trusts, and the certificate that the gateway shows.
+    pub tls: tls::client::Settings,
     /// Longest time to connect, including name resolution and TLS.
     pub connect_timeout: Duration,
     /// How long an idle connection is kept at most. It should be shorter than the 5 s after which
@@ -67,6 +69,7 @@ impl Default for Settings {
             #[expect(clippy::expect_used, reason = "a constant, parsed by a test")]
             url: Url::parse("https://api.chartbrew.com").expect("a valid URL"),
             allow_plaintext: false,
+            tls: tls::client::Settings::default(),
             connect_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(4),
             max_response_bytes: 16 * 1024 * 1024,
@@ -98,15 +101,19 @@ fn path_of(connection: ConnectionRef) -> String {
 // === impl Client ===
 
 impl Client {
-    /// Sets up the client. Does not connect.
+    /// Sets up the client. Does not connect. The files of TLS are read again once in
+    /// `reload_interval`.
     ///
     /// # Errors
-    /// If the TLS roots of the machine cannot be read, the URL cannot be a base, or it is one without
-    /// TLS where that is not allowed.
-    pub fn new(settings: &Settings) -> Result<Self, InvalidClient> {
+    /// If the URL cannot be a base, or is one without TLS where that is not allowed, or a file of TLS
+    /// cannot be used, or the authorities of the system cannot be read.
+    ///
+    /// # Panics
+    /// If there are files of TLS, outside a tokio runtime.
+    pub fn new(settings: &Settings, reload_interval: Duration) -> Result<Self, InvalidClient> {
         crypto::install_provider();
         Ok(Self {
-            transport: Transport::new(settings)?,
+            transport: Transport::new(settings, reload_interval)?,
             max_response_bytes: settings.max_response_bytes,
         })
     }

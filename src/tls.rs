@@ -1,7 +1,9 @@
 //! Certificates and keys: read from PEM files, and read again when these change.
 //!
-//! [`server`] has those of the gateway's own port, [`probe`] those of who asks it whether it serves.
+//! [`server`] has those of the gateway's own port, [`client`] those of its connections to Chartbrew,
+//! [`probe`] those of who asks it whether it serves.
 
+pub mod client;
 pub mod probe;
 pub mod server;
 

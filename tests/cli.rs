@@ -8,6 +8,8 @@
 // Files beside the root of an integration test would be tests of their own.
 #[path = "cli/binary.rs"]
 mod binary;
+#[path = "cli/chartbrew_tls.rs"]
+mod chartbrew_tls;
 #[path = "cli/docs.rs"]
 mod docs;
 #[path = "cli/help.rs"]

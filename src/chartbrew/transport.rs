@@ -13,17 +13,18 @@
 
 mod call;
 mod classify;
+mod clients;
 mod connections;
 mod response;
 mod send_state;
 mod upload;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::Either;
 use http::{
-    HeaderMap, HeaderValue,
-    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Uri,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
@@ -32,16 +33,16 @@ use url::Url;
 
 pub(super) use self::{call::Call, response::Success, upload::sending_takes};
 use self::{
-    call::Payload,
-    classify::classify,
-    connections::{Connections, Outgoing},
-    response::About,
+    call::Payload, classify::classify, clients::Clients, connections::Outgoing, response::About,
 };
 pub use self::{response::Dated, send_state::SendState};
 use super::{
     Error, NotSent, Plaintext, Settings, Token, Unknown, check_plaintext, types::Unreadable,
 };
-use crate::telemetry::{self, Attempt};
+use crate::{
+    reload::{FileProblem, Reloaded},
+    telemetry::{self, Attempt},
+};
 
 /// Requests at once whose path names a connection. Each may last as long as Chartbrew likes, so
 /// that there must be an end to their number.
@@ -50,22 +51,12 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const AGENT: &str = concat!("chartbrew-gateway/", env!("CARGO_PKG_VERSION"));
 /// How long a connection without traffic is trusted. A host that was lost says nothing; without
 /// probes, a request that waits for its response would wait for ever.
-const TCP_KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(30);
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// The connections to Chartbrew, by what may be sent on them.
-///
-/// A reused connection may just be being closed by the server when a request is written onto it,
-/// and then nobody can tell whether it was read (hyper issue 2136). So creates have a pool with
-/// rules of its own, and an upload, which is streamed and cannot be sent again, has a connection of
-/// its own. All other requests are safe to repeat and share pooled connections.
+/// Sends requests to Chartbrew. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
-    /// For creates.
-    connections: Connections,
-    /// For uploads.
-    fresh: reqwest::Client,
-    /// For all other requests.
-    pooled: reqwest::Client,
+    clients: Reloaded<Clients>,
     base: Url,
     /// The base's host and port.
     host: HeaderValue,
@@ -84,47 +75,31 @@ pub enum InvalidClient {
     /// Tokens and passwords would go out without TLS.
     #[error(transparent)]
     Plaintext(#[from] Plaintext),
-    /// The certificates of the machine cannot be read.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[source] rustls::Error),
-    /// The HTTP client could not be built.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Http(#[source] reqwest::Error),
+    /// A file of TLS cannot be used. The message begins with its setting.
+    #[error(transparent)]
+    File(#[from] FileProblem),
 }
 
 // === impl Transport ===
 
 impl Transport {
-    pub(super) fn new(settings: &Settings) -> Result<Self, InvalidClient> {
+    pub(super) fn new(
+        settings: &Settings,
+        reload_interval: Duration,
+    ) -> Result<Self, InvalidClient> {
         let base = base_url(&settings.url)?;
         check_plaintext(settings)?;
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(AGENT)
-                .http1_only()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .retry(reqwest::retry::never())
-                .tcp_nodelay(true)
-                .tcp_keepalive(TCP_KEEPALIVE)
-                .connect_timeout(settings.connect_timeout)
-        };
-        let close = HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("close"))]);
         let host = &base[url::Position::BeforeHost..url::Position::AfterPort];
-        let server = format!("{}://{host}", base.scheme()).parse();
+        let server = format!("{}://{host}", base.scheme()).parse::<Uri>();
+        let (server, its) = (server.map_err(|_| InvalidClient::Url)?, settings.clone());
+        let clients = settings.tls.open(reload_interval, move |tls| {
+            Clients::new(&its, server.clone(), tls).map_err(|error| {
+                let problem = format!("the HTTP client cannot be set up: {error}");
+                FileProblem::new("CHARTBREW_URL", problem)
+            })
+        })?;
         Ok(Self {
-            connections: Connections::new(settings, server.map_err(|_| InvalidClient::Url)?)?,
-            fresh: builder()
-                .pool_max_idle_per_host(0)
-                // The server closes first, so that no port of ours is left in TIME_WAIT.
-                .default_headers(close)
-                .build()
-                .map_err(InvalidClient::Http)?,
-            pooled: builder()
-                .pool_idle_timeout(settings.idle_timeout)
-                .build()
-                .map_err(InvalidClient::Http)?,
+            clients,
             host: host.parse().map_err(|_| InvalidClient::Url)?,
             base,
             max_response_bytes: settings.max_response_bytes,
@@ -214,7 +189,8 @@ impl Transport {
     }
 
     async fn create(&self, outgoing: &Outgoing, attempt: &mut Attempt) -> Result<Success, Error> {
-        let (response, lease) = self.connections.send(outgoing, attempt).await?;
+        let clients = self.clients.current();
+        let (response, lease) = clients.creates.send(outgoing, attempt).await?;
         attempt.answered(response.status().as_u16());
         let result = response::read(response, About::Team, self.max_response_bytes, None).await;
         lease.end(result.as_ref().err());
@@ -246,9 +222,10 @@ impl Transport {
         attempt.write_to(&mut headers);
         headers.insert(AUTHORIZATION, token.header());
         headers.insert(ACCEPT, JSON);
+        let clients = self.clients.current();
         let client = match &call.body {
-            Payload::File(_) => &self.fresh,
-            _ => &self.pooled,
+            Payload::File(_) => &clients.fresh,
+            _ => &clients.pooled,
         };
         let request = client.request(call.method, url).headers(headers);
         let request = match call.body {

@@ -25,6 +25,9 @@ fn upstream(settings: &chartbrew::Settings, problems: &mut Problems) {
     if let Err(problem) = chartbrew::check_plaintext(settings) {
         problems.add("CHARTBREW_URL", problem);
     }
+    for problem in settings.tls.check() {
+        problems.add(problem.variable, problem.problem);
+    }
 }
 
 type Problem = (&'static str, &'static str);

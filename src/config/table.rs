@@ -30,6 +30,18 @@ pub(super) const GROUPS: &[Group] = groups! {
         /// passwords go over the network in clear then.
         "CHARTBREW_ALLOW_PLAINTEXT", "BOOL", app.chartbrew.allow_plaintext, switch;
 
+        /// A PEM file of the authorities that sign Chartbrew's certificate. Only these are trusted, and
+        /// not those of the system. Unset: those of the system are trusted. This and the next two
+        /// files are read again when they change.
+        "CHARTBREW_CA_FILE", "PATH", app.chartbrew.tls.ca_file, path;
+
+        /// A PEM file of the certificate that the gateway shows to Chartbrew, or to a proxy before
+        /// it, with its chain (mutual TLS). It needs CHARTBREW_CLIENT_KEY.
+        "CHARTBREW_CLIENT_CERT", "PATH", app.chartbrew.tls.client_cert, path;
+
+        /// A PEM file of the key of this certificate, without a password.
+        "CHARTBREW_CLIENT_KEY", "PATH", app.chartbrew.tls.client_key, path;
+
         /// A Chartbrew token that the gateway uses for every call. Unset: each call uses its
         /// caller's token. With this token every caller acts as its user. On an address that is not
         /// loopback, GATEWAY_CALLERS_FILE or GATEWAY_TLS_CLIENT_NAMES has to say who may call.

@@ -129,7 +129,7 @@ fn numbers_that_would_make_the_start_panic_are_problems() {
         &format!("--max-in-flight={most}"),
     ])
     .unwrap();
-    let client = chartbrew::Client::new(&config.app.chartbrew).unwrap();
+    let client = chartbrew::Client::new(&config.app.chartbrew, config.app.reload_interval).unwrap();
     let store = delivery::request_id::Store::Memory(Default::default());
     drop(delivery::Delivery::new(
         config.app.delivery,

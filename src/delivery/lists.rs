@@ -107,10 +107,11 @@ mod tests {
     async fn nothing_is_kept_of_a_look_that_was_given_up() {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
-        let client = Client::new(&crate::chartbrew::Settings {
+        let settings = crate::chartbrew::Settings {
             url: url.parse().unwrap(),
             ..crate::chartbrew::Settings::default()
-        });
+        };
+        let client = Client::new(&settings, Duration::MAX);
         let (client, token) = (client.unwrap(), Token::parse("t").unwrap());
         let lists = Lists::default();
         let mut look = Box::pin(lists.look(&client, &token, 1));

@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
         ],
     ),
     ("callers", &["proto", "reload", "telemetry", "tls"]),
-    ("chartbrew", &["crypto", "telemetry", "tls"]),
+    ("chartbrew", &["crypto", "reload", "telemetry", "tls"]),
     // The binary's own module, which uses the library by its name.
     ("cli", &[]),
     (
@@ -35,6 +35,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "convert",
             "delivery",
             "grpc",
+            "reload",
             "telemetry",
             "tls",
         ],

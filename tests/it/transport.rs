@@ -3,6 +3,7 @@
 //! `NotSent` only where no byte of the request can have been read; everything after the first byte
 //! is `Unknown`, unless a whole response says otherwise. And nothing below sends twice.
 
+mod certificates;
 mod http2;
 mod tls;
 
@@ -27,12 +28,15 @@ const BODY: &[u8] = br#"{"name":"n","type":"mongodb","team_id":1}"#;
 const ROW: &str = r#"{"id":7,"name":"n","type":"mongodb","team_id":1}"#;
 
 fn client(url: &str) -> Client {
-    Client::new(&Settings {
+    client_with(&Settings {
         url: url.parse().unwrap(),
         connect_timeout: Duration::from_millis(500),
         ..Settings::default()
     })
-    .unwrap()
+}
+
+fn client_with(settings: &Settings) -> Client {
+    Client::new(settings, Duration::MAX).unwrap()
 }
 
 async fn create(url: &str) -> Result<Connection, Error> {
@@ -78,12 +82,12 @@ async fn a_refused_connection_is_not_sent() {
 #[tokio::test]
 async fn a_name_without_an_address_is_not_sent() {
     // A label of 64 characters: no resolver sends a query for it.
-    let client = Client::new(&Settings {
+    let client = client_with(&Settings {
         url: format!("http://{}/", "a".repeat(64)).parse().unwrap(),
         allow_plaintext: true,
         ..Settings::default()
     });
-    let told = create_with(&client.unwrap()).await.unwrap_err();
+    let told = create_with(&client).await.unwrap_err();
     assert!(
         matches!(told, Error::NotSent(NotSent::Dns | NotSent::Request)),
         "{told:?}"

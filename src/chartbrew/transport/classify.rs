@@ -2,8 +2,22 @@
 
 use std::error::Error as StdError;
 
+use rustls::AlertDescription;
+
 use super::send_state::{SendState, Withheld};
 use crate::chartbrew::{Error, NotSent, Unknown};
+
+/// How a server refuses the gateway's certificate, or that there is none (RFC 8446, 6.2).
+const CERTIFICATE_REFUSED: [AlertDescription; 8] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+];
 
 /// `NotSent` only where it is proven; everything else may have been read by somebody.
 pub(super) fn classify(error: &reqwest::Error) -> Error {
@@ -20,6 +34,10 @@ pub(super) fn classify(error: &reqwest::Error) -> Error {
         } else {
             NotSent::Connect
         });
+    }
+    // A server can ask for a certificate in the handshake only: rustls takes no such request later.
+    if is_certificate_refused(error) {
+        return Error::NotSent(NotSent::Tls);
     }
     // hyper gives a request back as "canceled" when the connection ended before it took it up.
     if caused_by::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled) {
@@ -45,8 +63,12 @@ pub(super) fn classify_connect(error: &(dyn StdError + 'static)) -> NotSent {
 }
 
 /// What it says of the outcome that there is no response to a request with such a body: without a
-/// byte of it, nobody can have acted on the request.
-pub(super) fn classify_send(error: &hyper::Error, state: &SendState) -> Error {
+/// byte of it, nobody can have acted on the request. `is_new`: there was no response on the connection
+/// yet.
+pub(super) fn classify_send(error: &hyper::Error, state: &SendState, is_new: bool) -> Error {
+    if is_new && is_certificate_refused(error) {
+        return unread(state);
+    }
     if caused_by::<Withheld>(error).is_some() && state.is_withheld() {
         return Error::NotSent(NotSent::Withheld);
     }
@@ -58,7 +80,10 @@ pub(super) fn classify_send(error: &hyper::Error, state: &SendState) -> Error {
 
 /// The same for a request on a stream of HTTP/2, where the server can say that it did not process a
 /// request although its body was begun. Then it counts as not begun from here on.
-pub(super) fn classify_http2(error: &hyper::Error, state: &SendState) -> Error {
+pub(super) fn classify_http2(error: &hyper::Error, state: &SendState, is_new: bool) -> Error {
+    if is_new && is_certificate_refused(error) {
+        return unread(state);
+    }
     if state.is_withheld() {
         return Error::NotSent(NotSent::Withheld);
     }
@@ -85,18 +110,45 @@ fn is_unprocessed(error: &h2::Error) -> bool {
     error.is_remote() && error.is_go_away()
 }
 
-/// The first cause of a type, also inside `io::Error`, which hides its content from `source`.
+/// What was sent is not read, since the server has ended the TLS handshake.
+fn unread(state: &SendState) -> Error {
+    state.take_back();
+    Error::NotSent(match state.is_withheld() {
+        true => NotSent::Withheld,
+        false => NotSent::Tls,
+    })
+}
+
+/// Whether the server has ended the TLS handshake because of the gateway's certificate. In TLS 1.3 the
+/// handshake is over for a client before it is for the server, and a request may be sent by then. The
+/// server reads none of it.
+fn is_certificate_refused(error: &(dyn StdError + 'static)) -> bool {
+    // h2 keeps nothing but the text of the error.
+    let is_alert = |text: &str| {
+        let mut alerts = CERTIFICATE_REFUSED
+            .into_iter()
+            .map(rustls::Error::AlertReceived);
+        alerts.any(|alert| alert.to_string() == text)
+    };
+    causes(error).any(|cause| is_alert(&cause.to_string()))
+}
+
+/// The first cause of a type.
 fn caused_by<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .map(|inner| inner as &(dyn StdError + 'static))
-            .or_else(|| error.source());
-    }
-    None
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+/// An error and its causes, also those inside `io::Error`, which hides its content from `source`.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error| cause(*error))
+}
+
+fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        .map(|inner| inner as &(dyn StdError + 'static))
+        .or_else(|| error.source())
 }

@@ -52,6 +52,7 @@ use http::{HeaderValue, Response, Uri, header::CONNECTION};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
@@ -60,14 +61,14 @@ use self::{
     http2::{Shared, Stream},
     pool::{Pool, Sender},
 };
-use super::{InvalidClient, TCP_KEEPALIVE, classify::classify_connect};
+use super::{TCP_KEEPALIVE, classify::classify_connect};
 use crate::{
     chartbrew::{Error, NotSent, Settings},
     telemetry::Attempt,
 };
 
-/// See the module's docs. Cheap to clone.
-#[derive(Clone, Debug)]
+/// See the module's docs.
+#[derive(Debug)]
 pub(super) struct Connections {
     connector: HttpsConnector<HttpConnector>,
     server: Uri,
@@ -100,25 +101,24 @@ type Responded = (Response<Incoming>, Lease);
 
 impl Connections {
     /// `server` is the scheme and the authority.
-    pub(super) fn new(settings: &Settings, server: Uri) -> Result<Self, InvalidClient> {
+    pub(super) fn new(settings: &Settings, server: Uri, tls: ClientConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         let connector = HttpsConnectorBuilder::new()
-            .try_with_platform_verifier()
-            .map_err(InvalidClient::Tls)?
+            .with_tls_config(tls)
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);
         let has_tls = server.scheme() == Some(&http::uri::Scheme::HTTPS);
-        Ok(Self {
+        Self {
             connector,
             server,
             connect_timeout: settings.connect_timeout,
             pool: Arc::new(Pool::new(settings.idle_timeout)),
             shared: Arc::new(Shared::new(settings.idle_timeout, has_tls)),
-        })
+        }
     }
 
     /// Sends a request until one server may have processed it: its body goes out once, but for those
@@ -150,7 +150,7 @@ impl Connections {
             let request = outgoing.over_http1(attempt);
             let state = &outgoing.state;
             let sent = match is_recent {
-                true => http1::send(&mut sender, request, state).await,
+                true => http1::send(&mut sender, request, state, false).await,
                 false => {
                     let sent = http1::send_expecting(&self.pool, &mut sender, request, state);
                     Box::pin(sent).await
@@ -192,7 +192,7 @@ impl Connections {
             let close = HeaderValue::from_static("close");
             request.headers_mut().insert(CONNECTION, close);
         }
-        let response = http1::send(&mut sender, request, &outgoing.state).await?;
+        let response = http1::send(&mut sender, request, &outgoing.state, true).await?;
         if may_keep {
             let keeps = http1::announced_keep_alive(response.headers()).is_some();
             self.pool.note_keeps(keeps);

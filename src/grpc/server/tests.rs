@@ -53,7 +53,7 @@ async fn panicking(request: Request<Body>) -> Response<impl http_body::Body> {
     let handler = tower::service_fn(
         async |_: Request<_>| -> Result<Response<Body>, Infallible> { panic!("on purpose") },
     );
-    let client = Client::new(&chartbrew::Settings::default()).unwrap();
+    let client = Client::new(&chartbrew::Settings::default(), std::time::Duration::MAX).unwrap();
     let delivery = Delivery::new(
         delivery::Settings::default(),
         client,

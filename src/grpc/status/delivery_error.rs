@@ -260,7 +260,8 @@ impl Context {
             format!("{message}{}", self.and_nothing()));
         match cause {
             Unavailable::NotSent(NotSent::Tls) => row("TLS with Chartbrew failed: its certificate \
-                does not verify, or CHARTBREW_URL names the wrong host or scheme").error(),
+                does not verify, it does not accept the gateway's certificate, or CHARTBREW_URL names the \
+                wrong host or scheme").error(),
             Unavailable::NotSent(NotSent::Request) => Row::new(Code::Internal, "UPSTREAM_MISCONFIGURED",
                 "the request to Chartbrew could not be built; look at CHARTBREW_URL").error(),
             Unavailable::NotSent(cause @ (NotSent::Dns | NotSent::Connect | NotSent::ConnectTimeout)) =>

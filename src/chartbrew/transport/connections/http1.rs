@@ -73,7 +73,7 @@ pub(super) async fn send_expecting(
             on_continue.give();
         }
     });
-    let mut sending = std::pin::pin!(send(sender, request, state));
+    let mut sending = std::pin::pin!(send(sender, request, state, false));
     let response = match timeout(CONTINUE_LIMIT, &mut sending).await {
         Ok(response) => response?,
         Err(_) if go.refuse() => {
@@ -92,15 +92,17 @@ pub(super) async fn send_expecting(
     Ok(response)
 }
 
-/// Sends the request, and returns what waits for its response.
+/// Sends the request, and returns what waits for its response. `is_new`: the connection had no
+/// request before.
 pub(super) fn send<'a>(
     sender: &mut Sender,
     request: Request<SentBody>,
     state: &'a SendState,
+    is_new: bool,
 ) -> impl Future<Output = Result<Response<Incoming>, Error>> + use<'a> {
     // Not an `async fn`: that would have a place for the request, beside hyper's own.
     let response = sender.send_request(request);
-    response.map_err(|error| classify_send(&error, state))
+    response.map_err(move |error| classify_send(&error, state, is_new))
 }
 
 /// The `timeout` that the server announces in `Keep-Alive`. `None`: it closes the connection, or does

@@ -69,6 +69,8 @@ struct Current {
 #[derive(Debug)]
 struct Usage {
     streams: usize,
+    /// A response was received on it.
+    has_responded: bool,
     /// When the last stream ended.
     since: Instant,
 }
@@ -156,6 +158,7 @@ impl Shared {
         });
         let usage = Usage {
             streams: 0,
+            has_responded: false,
             since: Instant::now(),
         };
         let usage = Arc::new(Mutex::new(usage));
@@ -178,11 +181,13 @@ impl Shared {
             // It may wait for a stream for as long as the server has none.
             () = state.withheld() => return Err(Error::NotSent(NotSent::Withheld)),
         };
-        let response = response.map_err(|error| classify_http2(&error, state));
+        let is_new = !lock(&stream.usage).has_responded;
+        let response = response.map_err(|error| classify_http2(&error, state, is_new));
         match response {
             Err(Error::NotSent(NotSent::Connect | NotSent::Refused)) => self.replace(stream),
             Err(Error::Unknown(_)) => self.note_lost(stream),
-            Ok(_) | Err(_) => {}
+            Ok(_) => lock(&stream.usage).has_responded = true,
+            Err(_) => {}
         }
         response
     }

@@ -1,0 +1,160 @@
+//! TLS with Chartbrew: whom the gateway trusts, and the certificate that it shows.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use hyper_rustls::ConfigBuilderExt;
+use rustls::{
+    ClientConfig, ConfigBuilder, Error, RootCertStore, WantsVerifier,
+    client::WantsClientCert,
+    crypto::ring,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+
+use super::{certificates, first_expiry, private_key};
+use crate::{
+    reload::{self, Content, File, FileProblem, Reloaded},
+    telemetry::{self, Certificate, Event, FileKind},
+};
+
+const CA: &str = "CHARTBREW_CA_FILE";
+const CERT: &str = "CHARTBREW_CLIENT_CERT";
+const KEY: &str = "CHARTBREW_CLIENT_KEY";
+
+/// The files of TLS with Chartbrew, each by the setting of the same name.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The authorities of Chartbrew's certificate, in PEM: no others are trusted. `None`: those of
+    /// the system are.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that the gateway shows, and its chain, in PEM.
+    pub client_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    pub client_key: Option<PathBuf>,
+}
+
+/// Knows whom to trust.
+type Trusting = ConfigBuilder<ClientConfig, WantsClientCert>;
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads the files once, to find out whether they can be used. All that is wrong with them.
+    #[must_use]
+    pub fn check(&self) -> Vec<FileProblem> {
+        let checked = [
+            reload::once(&self.ca(), |contents| {
+                contents.iter().try_for_each(|ca| trusting(ca).map(drop))
+            }),
+            self.pair()
+                .and_then(|pair| reload::once(&pair, |contents| shown(contents).map(drop))),
+        ];
+        checked.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// What `make` makes of the configuration, and makes again when a file changes. The files are
+    /// read once in `every`, the authorities of the system once and for all.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used.
+    ///
+    /// # Panics
+    /// If there are files, outside a tokio runtime.
+    pub(crate) fn open<T: Send + Sync + 'static>(
+        &self,
+        every: Duration,
+        make: impl Fn(ClientConfig) -> Result<T, FileProblem> + Send + Sync + 'static,
+    ) -> Result<Reloaded<T>, FileProblem> {
+        let files = [self.ca(), self.pair()?].concat();
+        let system = match self.ca_file {
+            None => Some(trusting_the_system()?),
+            Some(_) => None,
+        };
+        let make = move |contents: &[Content]| make(config(system.as_ref(), contents)?);
+        match files.is_empty() {
+            true => make(&[]).map(Reloaded::fixed),
+            false => Reloaded::open(FileKind::ChartbrewTls, files, every, make),
+        }
+    }
+
+    fn ca(&self) -> Vec<File> {
+        file(CA, self.ca_file.as_ref()).into_iter().collect()
+    }
+
+    /// The certificate and its key, or nothing.
+    fn pair(&self) -> Result<Vec<File>, FileProblem> {
+        let cert = file(CERT, self.client_cert.as_ref());
+        let key = file(KEY, self.client_key.as_ref());
+        match (cert, key) {
+            (Some(cert), Some(key)) => Ok(vec![cert, key]),
+            (Some(_), None) => Err(FileProblem::new(KEY, format!("is needed with {CERT}"))),
+            (None, Some(_)) => Err(FileProblem::new(CERT, format!("is needed with {KEY}"))),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+}
+
+fn file(variable: &'static str, path: Option<&PathBuf>) -> Option<File> {
+    let path = path?.clone();
+    Some(File { variable, path })
+}
+
+/// `contents`: the authorities, unless those of the system are trusted, then the certificate and its
+/// key, if there are any.
+fn config(system: Option<&Trusting>, contents: &[Content]) -> Result<ClientConfig, FileProblem> {
+    let (trusting, pair) = match (system, contents) {
+        (Some(system), pair) => (system.clone(), pair),
+        (None, [ca, pair @ ..]) => (trusting(ca)?, pair),
+        (None, []) => return Err(FileProblem::new(CA, "is not set")),
+    };
+    Ok(match shown(pair)? {
+        None => trusting.with_no_client_auth(),
+        Some((certificate, at)) => {
+            let certificate_kind = Certificate::ChartbrewClient;
+            telemetry::record(Event::Expires {
+                certificate: certificate_kind,
+                at,
+            });
+            trusting.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)))
+        }
+    })
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, FileProblem> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| FileProblem::new(CA, error.to_string()))
+}
+
+fn trusting(ca: &Content) -> Result<Trusting, FileProblem> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(CA, ca)? {
+        let added = roots.add(authority);
+        added.map_err(|_| FileProblem::new(CA, "has a certificate that is no authority's"))?;
+    }
+    Ok(builder()?.with_root_certificates(roots))
+}
+
+fn trusting_the_system() -> Result<Trusting, FileProblem> {
+    let trusting = builder()?.try_with_platform_verifier();
+    trusting.map_err(|error| {
+        let problem = format!("is not set, and the system's authorities cannot be read: {error}");
+        FileProblem::new(CA, problem)
+    })
+}
+
+/// The certificate that the gateway shows, and when it expires, in seconds since 1970.
+fn shown(pair: &[Content]) -> Result<Option<(CertifiedKey, i64)>, FileProblem> {
+    let [cert, key] = pair else {
+        return Ok(None);
+    };
+    let chain = certificates(CERT, cert)?;
+    let at = first_expiry(CERT, &chain)?;
+    let key = private_key(KEY, key)?;
+    let certificate = CertifiedKey::from_der(chain, key, &ring::default_provider());
+    let certificate = certificate.map_err(|error| match error {
+        Error::InconsistentKeys(_) => FileProblem::new(KEY, "is not the key of the certificate"),
+        Error::InvalidCertificate(_) => FileProblem::new(CERT, "has an invalid certificate"),
+        _ => FileProblem::new(KEY, "cannot be used: RSA, ECDSA and Ed25519 keys can"),
+    })?;
+    Ok(Some((certificate, at)))
+}
