@@ -22,6 +22,25 @@ fn every_reason_of_the_error_table_is_documented() {
     assert_eq!(in_code, in_document);
 }
 
+#[test]
+fn every_alert_and_every_reason_has_a_place_in_the_runbook() {
+    let runbook = read("docs/operations.md");
+    let named: BTreeSet<_> = quoted(&runbook).into_iter().collect();
+    let alerts = read("deploy/prometheus/alerts.yaml");
+    let alerts = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let errors = read("docs/errors.md");
+    let reasons = errors.lines().filter_map(|row| row.split('|').nth(2));
+    let reasons = reasons
+        .map(|cell| cell.trim().trim_matches('`'))
+        .filter(|text| is_reason(text));
+    let needed: BTreeSet<_> = alerts.chain(reasons).collect();
+    assert!(needed.len() > 25, "{needed:?}");
+    let missing: Vec<_> = needed.difference(&named).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 fn is_reason(text: &str) -> bool {
     text.len() > 3 && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
