@@ -9,7 +9,10 @@ pub mod server;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    Error,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use x509_parser::{
     certificate::X509Certificate,
     prelude::{FromDer, GeneralName},
@@ -41,6 +44,15 @@ fn private_key(
 ) -> Result<PrivateKeyDer<'static>, FileProblem> {
     PrivateKeyDer::from_pem_slice(content)
         .map_err(|_| FileProblem::new(variable, "contains no unencrypted private key in PEM"))
+}
+
+/// What is wrong with a certificate and its key, each by its setting, that rustls does not take.
+fn unusable(cert: &'static str, key: &'static str, error: &Error) -> FileProblem {
+    match error {
+        Error::InconsistentKeys(_) => FileProblem::new(key, "is not the key of the certificate"),
+        Error::InvalidCertificate(_) => FileProblem::new(cert, "has an invalid certificate"),
+        _ => FileProblem::new(key, "cannot be used: RSA, ECDSA and Ed25519 keys can"),
+    }
 }
 
 /// When a certificate expires, in seconds since 1970.

@@ -4,13 +4,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::{
-    ClientConfig, ConfigBuilder, Error, RootCertStore, WantsVerifier,
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
     client::WantsClientCert,
     crypto::ring,
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::{certificates, first_expiry, private_key};
+use super::{certificates, first_expiry, private_key, unusable};
 use crate::{
     reload::{self, Content, File, FileProblem, Reloaded},
     telemetry::{self, Certificate, Event, FileKind},
@@ -106,17 +106,12 @@ fn config(system: Option<&Trusting>, contents: &[Content]) -> Result<ClientConfi
         (None, [ca, pair @ ..]) => (trusting(ca)?, pair),
         (None, []) => return Err(FileProblem::new(CA, "is not set")),
     };
-    Ok(match shown(pair)? {
-        None => trusting.with_no_client_auth(),
-        Some((certificate, at)) => {
-            let certificate_kind = Certificate::ChartbrewClient;
-            telemetry::record(Event::Expires {
-                certificate: certificate_kind,
-                at,
-            });
-            trusting.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)))
-        }
-    })
+    let Some((shown, at)) = shown(pair)? else {
+        return Ok(trusting.with_no_client_auth());
+    };
+    let certificate = Certificate::ChartbrewClient;
+    telemetry::record(Event::Expires { certificate, at });
+    Ok(trusting.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))))
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, FileProblem> {
@@ -151,10 +146,6 @@ fn shown(pair: &[Content]) -> Result<Option<(CertifiedKey, i64)>, FileProblem> {
     let at = first_expiry(CERT, &chain)?;
     let key = private_key(KEY, key)?;
     let certificate = CertifiedKey::from_der(chain, key, &ring::default_provider());
-    let certificate = certificate.map_err(|error| match error {
-        Error::InconsistentKeys(_) => FileProblem::new(KEY, "is not the key of the certificate"),
-        Error::InvalidCertificate(_) => FileProblem::new(CERT, "has an invalid certificate"),
-        _ => FileProblem::new(KEY, "cannot be used: RSA, ECDSA and Ed25519 keys can"),
-    })?;
+    let certificate = certificate.map_err(|error| unusable(CERT, KEY, &error))?;
     Ok(Some((certificate, at)))
 }

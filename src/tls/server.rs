@@ -14,7 +14,7 @@ use rustls::{
     },
 };
 
-use super::{ALPN, certificates, expiry, first_expiry, names, private_key};
+use super::{ALPN, certificates, expiry, first_expiry, names, private_key, unusable};
 use crate::{
     reload::{self, Content, File, FileProblem, Reloaded},
     telemetry::{self, Certificate, Event, FileKind},
@@ -153,13 +153,7 @@ fn load(contents: &[Content], client_names: &[String]) -> Result<Loaded, FilePro
     };
     let mut config = builder
         .with_single_cert(chain, key)
-        .map_err(|error| match error {
-            Error::InconsistentKeys(_) => {
-                FileProblem::new(KEY, "is not the key of the certificate")
-            }
-            Error::InvalidCertificate(_) => FileProblem::new(CERT, "has an invalid certificate"),
-            _ => FileProblem::new(KEY, "cannot be used: RSA, ECDSA and Ed25519 keys can"),
-        })?;
+        .map_err(|error| unusable(CERT, KEY, &error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     if client_ca_expiry.is_some() {
         // A resumed session would not show its certificate again, which may have expired since.
