@@ -12,6 +12,7 @@ import threading
 import time
 from typing import NamedTuple
 
+from .access import ACCESS, Access
 from .operations import MAIN, OPERATIONS, SERVICE
 from .processes import LOAD_CORE, Process, Upstream, on_load_core, prepare
 from .subjects import SUBJECTS, Subject
@@ -54,6 +55,8 @@ TLS = {
     "TLS, HTTP/1.1 only": {"tls": True},
     "TLS, HTTP/2 offered": {"tls": True, "http2": True},
 }
+# The closed loops of the part `access`, and on how many connections. 0: each call on a new one.
+LOOPS = {"kept": CLIENTS, "fresh": 0}
 # Chartbrew takes 8 to 35 ms for a create whose database it does not reach for.
 DELAY = 30
 
@@ -109,6 +112,14 @@ class Run:
                 for operation, subject in self.turns(name, MAIN, without=without):
                     yield f"{name}: {operation}", subject, self.saturate(subject, operation, upstream, self.plan.seconds * 0.75)
 
+    def access(self):
+        """What TLS on their own port costs, and knowing who calls."""
+        with Upstream(self.binaries) as upstream:
+            for operation, subject in self.turns("access", MAIN, without=("bare", "fresh")):
+                for access in ACCESS:
+                    if subject.name == "gateway" or not access.callers:
+                        yield access.name, subject, self.loops(subject, operation, access, upstream, self.plan.seconds * 0.75)
+
     def memory(self):
         """What a call costs that waits for an upstream that never responds."""
         for operation, subject in self.turns("memory", MAIN, rounds=1):
@@ -132,15 +143,38 @@ class Run:
             idle = process.rss_mib()
             self.check(process, operation)
             self.h2load(process, operation, WARM_UP)
-            received, cpu = upstream.stats()["requests"], process.cpu_seconds()
             loaded = Later(seconds * 0.9, process.rss_mib)
-            began = time.monotonic()
-            rate, succeeded = self.h2load(process, operation, seconds)
-            took = time.monotonic() - began
-            cpu, received = process.cpu_seconds() - cpu, upstream.stats()["requests"] - received
-            if not succeeded <= received <= succeeded * 1.01 + UNDER_WAY:
-                raise SystemExit(f"{subject.name}: {succeeded} requests succeeded and {received} reached upstream")
-            return {"rate": rate, "cpu_us": cpu / received * 1e6, "core": cpu / took, "idle": idle, "loaded": loaded.result()}
+            cost = self.cost(process, upstream, lambda: self.h2load(process, operation, seconds))
+            return cost | {"idle": idle, "loaded": loaded.result()}
+
+    def loops(self, subject: Subject, operation: str, access: Access, upstream: Upstream, seconds: float) -> dict:
+        """Closed loops, on connections that are kept and on one for each call."""
+        options = access.load_options()
+
+        def loop(seconds: float, connections: int) -> tuple[float, int]:
+            result = self.load(process, operation, seconds, 0, connections, callers=CLIENTS * STREAMS, **options)
+            if result["failed"]:
+                raise SystemExit(f"{subject.name}, {access.name}: {result['failure']}")
+            return result["rate"], result["ok"]
+
+        seen = {}
+        with subject.start(self.binaries, upstream, access) as process:
+            self.check(process, operation, **options)
+            for name, connections in LOOPS.items():
+                loop(WARM_UP, connections)
+                seen[name] = self.cost(process, upstream, lambda: loop(seconds, connections))
+        return seen
+
+    def cost(self, process: Process, upstream: Upstream, load) -> dict:
+        """What the requests of a closed loop cost. `load` returns how many there were, a second and in all."""
+        received, cpu = upstream.stats()["requests"], process.cpu_seconds()
+        began = time.monotonic()
+        rate, succeeded = load()
+        took = time.monotonic() - began
+        cpu, received = process.cpu_seconds() - cpu, upstream.stats()["requests"] - received
+        if not succeeded <= received <= succeeded * 1.01 + UNDER_WAY:
+            raise SystemExit(f"{process.log.stem}: {succeeded} requests succeeded and {received} reached upstream")
+        return {"rate": rate, "cpu_us": cpu / received * 1e6, "core": cpu / took}
 
     def h2load(self, process: Process, operation: str, seconds: float) -> tuple[float, int]:
         command = [self.binaries.h2load, "-c", CLIENTS, "-m", STREAMS, "-t", 1, "-D", f"{seconds * 1000:.0f}ms", "-d", WORK / f"{operation}.bin"]
@@ -157,29 +191,29 @@ class Run:
         result = self.load(process, operation, seconds, rate=round(rate))
         return result | {"wanted": round(rate), "rss": process.rss_mib()}
 
-    def load(self, process: Process, operation: str, seconds: float, warm_up: float = WARM_UP / 2, **mode) -> dict:
-        command = self.load_command(process, operation, min(CLIENTS, mode.get("callers", CLIENTS)), **mode)
+    def load(self, process: Process, operation: str, seconds: float, warm_up: float = WARM_UP / 2, connections: int = CLIENTS, **options) -> dict:
+        command = self.load_command(process, operation, min(connections, options.get("callers", connections)), **options)
         run = on_load_core([*command, "--seconds", seconds, "--warm-up", warm_up])
         if run.returncode:
             raise SystemExit(f"{process.log.stem} under load: {run.stderr}\n{process.log.read_text()[-2000:]}")
         result = json.loads(run.stdout)
         if result["failed"]:
             say(f"{process.log.stem}: {result['failed']} calls failed, the first with {result['failure']}")
-        elif not result["ok"] and mode.get("callers") != 1:
+        elif not result["ok"] and options.get("callers") != 1:
             raise SystemExit(f"{process.log.stem} does not respond\n{process.log.read_text()[-2000:]}")
         return result
 
-    def check(self, process: Process, operation: str):
+    def check(self, process: Process, operation: str, **options):
         """h2load does not look at gRPC's status: one caller does first."""
         for _ in range(TRIES):
-            if self.load(process, operation, 0.1, warm_up=0, callers=1)["ok"]:
+            if self.load(process, operation, 0.1, warm_up=0, callers=1, **options)["ok"]:
                 return
         raise SystemExit(f"{process.log.stem} does not respond in time")
 
-    def load_command(self, process: Process, operation: str, connections: int, **mode) -> list:
-        (name, value), = mode.items()
+    def load_command(self, process: Process, operation: str, connections: int, **options) -> list:
         command = [self.binaries.load, "--target", f"127.0.0.1:{process.port}", "--path", SERVICE + operation]
-        return [*command, "--message", WORK / f"{operation}.bin", "--connections", connections, f"--{name}", value]
+        command += ["--message", WORK / f"{operation}.bin", "--connections", connections]
+        return command + [word for name, value in options.items() for word in (f"--{name}", value)]
 
     def hold(self, process: Process, operation: str, upstream: Upstream) -> dict:
         count = self.plan.waiting
@@ -253,6 +287,7 @@ PARTS = {
     "sweep": Run.sweep,
     "delay": Run.delay,
     "tls": Run.tls,
+    "access": Run.access,
     "memory": Run.memory,
     "steady": Run.steady,
 }

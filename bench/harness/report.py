@@ -3,6 +3,7 @@
 import html
 import math
 
+from .access import ACCESS, PLAIN
 from .measure import DELAY, median
 from .operations import OPERATIONS
 from .subjects import SUBJECTS
@@ -39,6 +40,9 @@ def tables(results: dict) -> str:
         text += f"**{operation}, below saturation** (p50 / p99 / p99.9 in µs, from when a call should have begun)\n\n" + latency(seen)
     for name, seen in results.get("tls", {}).items():
         text += f"**{name}**\n\n" + saturation(seen, {})
+    if seen := results.get("access"):
+        text += "**Access: Create, on 8 connections that are kept**\n\n" + access(seen, "kept", "request")
+        text += "**Access: Create, a new connection for each call**\n\n" + access(seen, "fresh", "call")
     for operation, seen in results.get("steady", {}).items():
         text += f"**{operation}, minute after minute at half of saturation**\n\n" + steady(seen)
     for operation, seen in results.get("delay", {}).items():
@@ -65,6 +69,21 @@ def saturation(seen: dict, waiting: dict) -> str:
             row.append(f"{median(waiting[subject.name], 'kb_each'):.0f}" if subject.name in waiting else "")
         rows.append(row)
     return table(head, rows)
+
+
+def access(seen: dict, loop: str, what: str) -> str:
+    beside = ["of plain", "of Envoy's"]
+    rows = []
+    for subject in present(seen[PLAIN.name]):
+        for how in (how.name for how in ACCESS if subject.name in seen[how.name]):
+            runs = {name: [run[loop] for run in runs] for name, runs in seen[how].items()}
+            plain = [run[loop] for run in seen[PLAIN.name][subject.name]]
+            row = [f"{subject.label}, {how}"]
+            for field in ("rate", "cpu_us"):
+                value = median(runs[subject.name], field)
+                row += [f"{value:,.0f}", f"{value / median(plain, field):.2f}", *(share(runs, subject, field) or [""])]
+            rows.append([*row, f"{median(runs[subject.name], 'core'):.0%}"])
+    return table(["", f"{what}s/s", *beside, f"CPU µs a {what}", *beside, "of its core"], rows)
 
 
 def memory(seen: dict) -> str:

@@ -3,6 +3,7 @@
 import json
 from typing import NamedTuple
 
+from .access import PLAIN, Access
 from .processes import MEASURED_CORE, Process, Upstream, free_port
 from .tools import WORK, Binaries
 
@@ -19,7 +20,7 @@ class Subject(NamedTuple):
     start: object
 
 
-def gateway(binaries: Binaries, upstream: Upstream, under: list | tuple = ()) -> Process:
+def gateway(binaries: Binaries, upstream: Upstream, access: Access = PLAIN, under: list | tuple = ()) -> Process:
     """As shipped: validation, delivery, metrics, a line in the log for each call, and one call in a
     hundred traced. Only the limits are raised. `under`: the tool that runs it."""
     port, admin = free_port(), free_port()
@@ -34,6 +35,7 @@ def gateway(binaries: Binaries, upstream: Upstream, under: list | tuple = ()) ->
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": "0.01",
         **trust(upstream),
+        **access.settings(),
     }
     return Process([*under, binaries.gateway, "serve"], MEASURED_CORE, port, env)
 
@@ -48,11 +50,11 @@ def bare(fresh: bool):
     return start
 
 
-def envoy(binaries: Binaries, upstream: Upstream) -> Process:
+def envoy(binaries: Binaries, upstream: Upstream, access: Access = PLAIN) -> Process:
     """The reverse transcoder and the router, without an access log."""
     port = free_port()
     config = WORK / "envoy.json"
-    config.write_text(json.dumps(envoy_config(port, upstream), indent=1))
+    config.write_text(json.dumps(envoy_config(port, upstream, access), indent=1))
     command = [binaries.envoy, "-c", config, "--concurrency", 1, "--disable-hot-restart", "--log-level", "warn"]
     return Process(command, MEASURED_CORE, port)
 
@@ -69,7 +71,7 @@ def trust(upstream: Upstream) -> dict:
     return {"SSL_CERT_FILE": str(Upstream.AUTHORITY)} if upstream.tls else {}
 
 
-def envoy_config(port: int, upstream: Upstream) -> dict:
+def envoy_config(port: int, upstream: Upstream, access: Access) -> dict:
     extensions = "type.googleapis.com/envoy.extensions"
     transcoder = {
         "@type": f"{extensions}.filters.http.grpc_json_reverse_transcoder.v3.GrpcJsonReverseTranscoder",
@@ -121,7 +123,7 @@ def envoy_config(port: int, upstream: Upstream) -> dict:
         }
     listener = {
         "address": address(port),
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}], **access.transport_socket()}],
     }
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 

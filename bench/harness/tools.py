@@ -11,6 +11,7 @@ ENVOY = "1.40.0"
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
 WORK = BENCH / ".work"
+CERTIFICATES = WORK / "certificates"
 TOOLS = BENCH / ".tools"
 TARGET = BENCH / "target"
 BUILT = TARGET / "release"
@@ -31,6 +32,7 @@ def install(gateway: Path | None) -> Binaries:
     if gateway is None:
         gateway = build_gateway()
     subprocess.run([BUILT / "messages", WORK], check=True)
+    subprocess.run([BUILT / "certificates", CERTIFICATES], check=True)
     return Binaries(
         gateway=gateway.resolve(),
         envoy=envoy(),

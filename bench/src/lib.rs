@@ -1,6 +1,7 @@
 //! What the programs here share: the messages that are measured, and the pure parts of the gateway
 //! as functions of bytes.
 
+pub mod certificates;
 pub mod http1;
 pub mod pure;
 

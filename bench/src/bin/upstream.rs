@@ -20,6 +20,7 @@ use std::{
 use bytes::Bytes;
 use chartbrew_gateway_bench::{
     Responses,
+    certificates::Authority,
     http1::{Head, Http1},
 };
 use clap::Parser;
@@ -27,7 +28,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -163,16 +163,8 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 
 /// TLS with a certificate made for the occasion. Sessions can be resumed, as with Node.
 fn acceptor(authority: &Path, http2: bool) -> Result<TlsAcceptor, Box<dyn Error>> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // By its name the authority is told from what it signs.
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "authority of bench/run");
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    let key = KeyPair::generate()?;
-    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+    let issuer = Authority::new()?;
+    let (certificate, key) = issuer.sign(&["127.0.0.1", "localhost"])?;
     fs::write(authority, issuer.pem())?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -1,4 +1,5 @@
-//! The load where latency is measured: gRPC calls on a few connections, from one thread.
+//! The load where latency is measured, and what access costs: gRPC calls from one thread, on a few
+//! connections or each on one of its own.
 //!
 //! - `--rate`: an open loop. Calls begin at random intervals (Poisson, the same in each run) whether
 //!   or not earlier ones have ended, and a call's time counts from when it should have begun: a
@@ -8,21 +9,18 @@
 //!
 //! Prints one JSON object.
 
+mod client;
+
 use std::{
     cell::{Cell, RefCell},
     error::Error,
-    fs,
-    future::poll_fn,
     net::SocketAddr,
     path::PathBuf,
     rc::Rc,
     time::Duration,
 };
 
-use bytes::Bytes;
 use clap::Parser;
-use h2::client::SendRequest;
-use http::{HeaderMap, Method, Request};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -30,13 +28,12 @@ use rustix::time::{
 use serde::Serialize;
 use tokio::{
     io::unix::AsyncFd,
-    net::TcpStream,
     task::{JoinSet, LocalSet, spawn_local},
     time::{Instant, sleep, timeout},
 };
 
-const WINDOW: u32 = 1 << 20;
-const TOKEN: &str = "Bearer bench-token";
+use self::client::{Client, Tls};
+
 /// Calls under way at which an open loop gives up: the server does not keep up.
 const TOO_MANY: usize = 20_000;
 /// How long calls may take to end after the last one began.
@@ -56,8 +53,11 @@ struct Args {
     /// A file with the request as gRPC frames it.
     #[arg(long)]
     message: PathBuf,
+    /// 0: each call has a connection of its own, which is closed when the call has ended.
     #[arg(long, default_value_t = 8)]
     connections: usize,
+    #[command(flatten)]
+    tls: Tls,
     /// How long it is measured.
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
@@ -96,14 +96,6 @@ struct Report {
     p99: u32,
     p999: u32,
     max: u32,
-}
-
-/// Makes calls, in turn on each connection.
-struct Client {
-    connections: Vec<SendRequest<Bytes>>,
-    next: Cell<usize>,
-    request: Request<()>,
-    message: Bytes,
 }
 
 /// What became of the calls.
@@ -228,71 +220,6 @@ async fn hold_calls(client: &Rc<Client>, count: usize, time: Duration) -> Result
     }
     sleep(time).await;
     Ok(())
-}
-
-// === impl Client ===
-
-impl Client {
-    async fn connect(args: &Args) -> Result<Self, Failure> {
-        let mut connections = Vec::new();
-        for _ in 0..args.connections {
-            let stream = TcpStream::connect(args.target).await?;
-            stream.set_nodelay(true)?;
-            let (sender, connection) = h2::client::Builder::new()
-                .initial_window_size(WINDOW)
-                .initial_connection_window_size(16 * WINDOW)
-                .handshake(stream)
-                .await?;
-            spawn_local(async move {
-                if let Err(error) = connection.await {
-                    eprintln!("a connection broke: {error}");
-                }
-            });
-            connections.push(sender);
-        }
-        let uri = format!("http://{}{}", args.target, args.path);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(uri)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("authorization", TOKEN)
-            .body(())?;
-        Ok(Self {
-            connections,
-            next: Cell::new(0),
-            request,
-            message: fs::read(&args.message)?.into(),
-        })
-    }
-
-    /// One call. An error if its status is not OK.
-    async fn call(&self) -> Result<(), Failure> {
-        let next = self.next.replace(self.next.get() + 1);
-        let connection = &self.connections[next % self.connections.len()];
-        let mut connection = connection.clone().ready().await?;
-        let (response, mut body) = connection.send_request(self.request.clone(), false)?;
-        body.send_data(self.message.clone(), true)?;
-        let (head, mut body) = response.await?.into_parts();
-        if !head.status.is_success() {
-            return Err(head.status.to_string().into());
-        }
-        while let Some(data) = poll_fn(|context| body.poll_data(context)).await {
-            body.flow_control().release_capacity(data?.len())?;
-        }
-        let trailers = poll_fn(|context| body.poll_trailers(context)).await?;
-        status(trailers.as_ref().unwrap_or(&head.headers))
-    }
-}
-
-fn status(headers: &HeaderMap) -> Result<(), Failure> {
-    match headers.get("grpc-status") {
-        Some(status) if status == "0" => Ok(()),
-        status => {
-            let message = headers.get("grpc-message");
-            Err(format!("grpc-status {status:?}, {message:?}").into())
-        }
-    }
 }
 
 // === impl Calls ===
