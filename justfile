@@ -20,7 +20,7 @@ lint:
 fmt:
     .ci/run format
 
-# Write the help texts and the README's settings anew, to be reviewed
+# Write the help texts, the README's settings and the PrometheusRule anew, to be reviewed
 golden:
     .ci/run golden
 

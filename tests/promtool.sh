@@ -29,3 +29,5 @@ target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_director
 echo "the scrape is clean"
 "$promtool" check rules deploy/prometheus/alerts.yaml
 "$promtool" test rules deploy/prometheus/alerts.test.yaml
+# Only its syntax: the alerts are beside it in the container.
+"$promtool" check config --syntax-only deploy/compose/prometheus.yaml
