@@ -17,6 +17,7 @@ mod labels;
 pub mod logs;
 mod metrics;
 mod otlp;
+mod panics;
 mod record;
 mod trace_context;
 mod traces;

@@ -24,6 +24,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::panics;
+
 /// Targets whose lines may hold what a caller or upstream sent: HTTP libraries print headers and
 /// bodies at their lower levels, and rustls warns of what callers send. They are off whatever the
 /// filter says; failed handshakes have lines of our own.
@@ -157,8 +159,8 @@ impl Logs {
         parse(&self.filter).map(drop)
     }
 
-    /// Starts to log. Does nothing if the process logs already. What it returns is to be kept for as
-    /// long as there may be something to log.
+    /// Starts to log, panics too. Does nothing if the process logs already. What it returns is to be
+    /// kept for as long as there may be something to log.
     ///
     /// # Errors
     /// If the filter is no env-filter.
@@ -174,6 +176,7 @@ impl Logs {
         if Registry::default().with(layer).try_init().is_err() {
             return Ok(Logging { _worker: None });
         }
+        panics::log_them();
         drop(FILTER.set(handle));
         drop(DROPPED.set(dropped));
         Ok(Logging {

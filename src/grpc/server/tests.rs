@@ -4,7 +4,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use serde_json::Value;
 use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt;
@@ -50,9 +50,18 @@ impl io::Write for Log {
 
 /// All layers, before a handler that panics.
 async fn panicking(request: Request<Body>) -> Response<impl http_body::Body> {
-    let handler = tower::service_fn(
-        async |_: Request<_>| -> Result<Response<Body>, Infallible> { panic!("on purpose") },
-    );
+    handled_by(|_| panic!("on purpose"), request).await
+}
+
+/// All layers, before a handler that panics in its own way.
+async fn handled_by(
+    panics: impl Fn(&HeaderMap) -> Infallible + Clone,
+    request: Request<Body>,
+) -> Response<impl http_body::Body> {
+    let handler = tower::service_fn(move |request: Request<_>| {
+        let panics = panics.clone();
+        async move { match panics(request.headers()) {} }
+    });
     let client = Client::new(&chartbrew::Settings::default(), std::time::Duration::MAX).unwrap();
     let delivery = Delivery::new(
         delivery::Settings::default(),
@@ -70,6 +79,12 @@ async fn panicking(request: Request<Body>) -> Response<impl http_body::Body> {
     layers.call(request).await
 }
 
+fn call(authorization: &str) -> http::request::Builder {
+    Request::post(CREATE)
+        .header("content-type", "application/grpc")
+        .header("authorization", authorization)
+}
+
 #[tokio::test]
 async fn a_panic_is_reported_and_logged_with_its_request_id() {
     for given in [Some("my-id"), None] {
@@ -80,7 +95,7 @@ async fn a_panic_is_reported_and_logged_with_its_request_id() {
             .with_writer(move || writer.clone())
             .finish();
         let _logged_here = tracing::subscriber::set_default(subscriber);
-        let mut request = Request::post(CREATE).header("authorization", "Bearer t");
+        let mut request = call("Bearer t");
         if let Some(id) = given {
             request = request.header("x-request-id", id);
         }
@@ -109,4 +124,57 @@ async fn a_panic_is_reported_and_logged_with_its_request_id() {
         );
         assert_eq!(line["fields"]["request_id"], id);
     }
+}
+
+/// Set where [`a_panic_is_logged_without_what_it_says_of_data`] runs in a process of its own.
+const ALONE: &str = "CHARTBREW_GATEWAY_TEST_ALONE";
+const MARK: &str = "marker-of-a-token";
+
+/// In a process of its own: there is one log and one hook for panics in each.
+#[tokio::test]
+async fn a_panic_is_logged_without_what_it_says_of_data() {
+    if std::env::var_os(ALONE).is_some() {
+        return panic_with_a_token().await;
+    }
+    let name = "grpc::server::tests::a_panic_is_logged_without_what_it_says_of_data";
+    for backtrace in ["0", "1", "full"] {
+        let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+        test.args(["--exact", name, "--nocapture"]);
+        let test = test.env(ALONE, "1").env("RUST_BACKTRACE", backtrace);
+        let output = test.output().unwrap();
+        let written = [output.stdout, output.stderr].concat();
+        let written = String::from_utf8(written).unwrap();
+        assert!(output.status.success(), "{written}");
+        assert!(!written.contains(MARK), "{written}");
+        let lines = written.lines().filter(|line| line.starts_with('{'));
+        let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let panics: Vec<_> = lines
+            .filter(|line| line["message"] == "the gateway panicked")
+            .collect();
+        assert_eq!(panics.len(), 2, "{written}");
+        for panic in &panics {
+            assert_eq!(panic["level"], "ERROR");
+            let location = panic["location"].as_str().unwrap();
+            assert!(location.contains("tests.rs:"), "{location}");
+            assert_eq!(panic["backtrace"].is_string(), backtrace != "0", "{panic}");
+        }
+        assert_eq!(panics[0]["cause"], "(left out: it is made of values)");
+        assert_eq!(panics[1]["cause"], "a text of the code");
+    }
+}
+
+async fn panic_with_a_token() {
+    let logs = crate::telemetry::Logs {
+        filter: "trace".to_owned(),
+        format: crate::telemetry::Format::Json,
+    };
+    let _logging = logs.init().unwrap();
+    let cut_within_a_character = |headers: &HeaderMap| -> Infallible {
+        let text = headers["authorization"].to_str().unwrap().to_owned() + "ä";
+        panic!("never: {}", &text[..text.len() - 1])
+    };
+    let literal = |_: &HeaderMap| -> Infallible { panic!("a text of the code") };
+    let request = || call(&format!("Bearer {MARK}")).body(Body::empty()).unwrap();
+    drop(handled_by(cut_within_a_character, request()).await);
+    drop(handled_by(literal, request()).await);
 }
