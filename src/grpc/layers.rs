@@ -24,7 +24,7 @@ use super::{
     deadline, foreign,
     identity::Identity,
     message::{LimitedBody, MessageLimits},
-    metadata::Received,
+    metadata::{self, Received},
     methods, status,
 };
 use crate::telemetry::Method;
@@ -92,6 +92,9 @@ impl<S> Layers<S> {
         S: Service<Request<Box<LimitedBody<B>>>>,
     {
         let method = methods::of(request.uri().path().trim_start_matches('/'));
+        if matches!(method, Method::Known(_)) && !metadata::is_grpc(request.headers()) {
+            return Err(status::Context::new(record).not_grpc());
+        }
         let refused = |refused| status::Context::new(record).refused(&refused);
         let names = self.certificate_names.as_deref().unwrap_or_default();
         let identified = self.identity.of(method, request.headers(), names);

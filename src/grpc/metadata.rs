@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, header::CONTENT_TYPE};
 
 use super::{call_record::CallRecord, identity::Identified};
 use crate::{
     chartbrew::Token,
     delivery::{Caller, Deadline},
 };
+
+/// The content type of every gRPC call, perhaps with `+` and a format or `;` and parameters behind it.
+const GRPC: &str = "application/grpc";
 
 /// Trailer that tells clients with a retry policy when to retry (gRPC A6).
 pub(super) const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -63,6 +66,17 @@ impl Incoming {
             attempts: record.counter(),
         }
     }
+}
+
+/// Whether a request says that it is a gRPC call. A page in a browser cannot say so without being
+/// allowed to, which no server here does. Any other request it can make, and the browser adds its
+/// user's client certificate.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(CONTENT_TYPE).map(|value| value.as_bytes()) else {
+        return false;
+    };
+    let (begin, rest) = content_type.split_at(content_type.len().min(GRPC.len()));
+    begin.eq_ignore_ascii_case(GRPC.as_bytes()) && matches!(rest, [] | [b'+' | b';', ..])
 }
 
 /// Whether the caller, or a mesh before it, says that it is trying again.

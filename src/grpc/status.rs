@@ -74,6 +74,12 @@ impl Context {
         }
     }
 
+    /// The request is no gRPC call.
+    pub(super) fn not_grpc(&self) -> Status {
+        let message = "the content-type is not application/grpc; nothing was sent";
+        self.status(Row::new(Code::InvalidArgument, "BAD_CALL", message))
+    }
+
     /// The caller is not known, or may not do this.
     pub(super) fn refused(&self, refused: &Refused) -> Status {
         let row = |code, reason| Row::new(code, reason, refused.to_string());

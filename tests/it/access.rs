@@ -4,4 +4,5 @@ mod age;
 mod callers;
 mod probe;
 mod reload;
+mod spelling;
 mod tls;
