@@ -15,6 +15,8 @@
 mod gateways;
 #[path = "redis/outage.rs"]
 mod outage;
+#[path = "redis/secrets.rs"]
+mod secrets;
 #[path = "redis/server.rs"]
 mod server;
 #[path = "redis/store.rs"]

@@ -8,6 +8,8 @@
 
 mod binary;
 mod bytes;
+mod everywhere;
+mod files;
 mod hostile;
 mod marks;
 mod outdated;

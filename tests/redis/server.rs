@@ -77,6 +77,13 @@ impl Server {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
+    /// All that it was told to write, if it was started with `--appendonly yes`.
+    pub(crate) fn written(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(self.dir.join("appendonlydir")).unwrap();
+        let contents = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        contents.flatten().collect()
+    }
+
     /// Ends it. What it held is lost.
     pub(crate) fn stop(&mut self) {
         end(&mut self.process);

@@ -33,7 +33,7 @@ fn program(arguments: &[&str], environment: Environment<'_>) -> Command {
     command
 }
 
-fn run(arguments: &[&str], environment: Environment<'_>) -> Output {
+pub(super) fn run(arguments: &[&str], environment: Environment<'_>) -> Output {
     program(arguments, environment).output().unwrap()
 }
 

@@ -92,7 +92,7 @@ pub(super) fn nothing_in_logs(case: &str, text: &Sink, json: &Sink) {
 }
 
 /// Whether a line is below INFO and not of this project.
-fn is_foreign(line: &str) -> bool {
+pub(super) fn is_foreign(line: &str) -> bool {
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     let low = ["TRACE", "DEBUG"]
         .iter()

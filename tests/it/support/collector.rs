@@ -98,6 +98,11 @@ impl Collector {
         self.taken.lock().unwrap().text.contains(text)
     }
 
+    /// All that was sent.
+    pub(crate) fn text(&self) -> String {
+        self.taken.lock().unwrap().text.clone()
+    }
+
     fn take_spans(&self, request: ExportTraceServiceRequest) {
         let mut taken = self.taken.lock().unwrap();
         taken.text.push_str(&format!("{request:?}"));

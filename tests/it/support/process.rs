@@ -7,7 +7,7 @@ use chartbrew_gateway::proto::{
 };
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::{Child, Command},
     sync::watch,
@@ -23,6 +23,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// A running gateway. Killed when dropped.
 pub(crate) struct Process {
     child: Child,
+    /// Of stdout and stderr.
     lines: watch::Receiver<Vec<Value>>,
     pub(crate) addr: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -67,18 +68,14 @@ impl Process {
                 ("GATEWAY_SHUTDOWN_DELAY", "0s"),
             ])
             .envs(settings.iter().copied())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, lines) = watch::channel(Vec::new());
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = stderr.next_line().await {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                tell.send_modify(|lines| lines.push(line));
-            }
-        });
+        tokio::spawn(collect(child.stdout.take().unwrap(), tell.clone()));
+        tokio::spawn(collect(child.stderr.take().unwrap(), tell));
         let mut process = Self {
             child,
             lines,
@@ -151,9 +148,11 @@ impl Process {
         assert!(kill.unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for the last of what it wrote.
     pub(crate) async fn ended(&mut self) -> bool {
         let status = timeout(TIME_LIMIT, self.child.wait()).await;
+        let written = async { while self.lines.changed().await.is_ok() {} };
+        timeout(TIME_LIMIT, written).await.expect("its pipes end");
         status.expect("it ends").unwrap().success()
     }
 
@@ -177,6 +176,15 @@ impl Process {
         };
         let reached = timeout(TIME_LIMIT, reached).await;
         reached.unwrap_or_else(|_| panic!("{series} never reached {least}"));
+    }
+}
+
+/// Adds the lines of a pipe.
+async fn collect(pipe: impl AsyncRead + Unpin, lines: watch::Sender<Vec<Value>>) {
+    let mut pipe = BufReader::new(pipe).lines();
+    while let Ok(Some(line)) = pipe.next_line().await {
+        let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+        lines.send_modify(|lines| lines.push(line));
     }
 }
 
