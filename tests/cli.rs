@@ -10,6 +10,8 @@
 mod binary;
 #[path = "cli/chartbrew_tls.rs"]
 mod chartbrew_tls;
+#[path = "cli/dependencies.rs"]
+mod dependencies;
 #[path = "cli/docs.rs"]
 mod docs;
 #[path = "cli/help.rs"]

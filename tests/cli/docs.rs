@@ -93,7 +93,7 @@ fn every_event_of_a_span_is_documented() {
     assert_eq!(BTreeSet::from_iter(strings(&events)), in_document);
 }
 
-fn read(file: &str) -> String {
+pub(crate) fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
 }
 
@@ -103,7 +103,7 @@ fn strings(code: &str) -> Vec<&str> {
 }
 
 /// The texts between backticks.
-fn quoted(text: &str) -> Vec<&str> {
+pub(crate) fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
