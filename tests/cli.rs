@@ -16,6 +16,8 @@ mod dependencies;
 mod docs;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/security.rs"]
+mod security;
 #[path = "cli/serving.rs"]
 mod serving;
 #[path = "cli/settings.rs"]

@@ -2,7 +2,10 @@
 
 mod age;
 mod callers;
+mod forwarded;
 mod probe;
 mod reload;
+mod sessions;
 mod spelling;
+mod teams;
 mod tls;

@@ -1,4 +1,5 @@
-//! What TLS costs: how many round trips a create takes, on which connection.
+//! TLS to Chartbrew: whom the gateway trusts, and what it costs: how many round trips a create takes,
+//! on which connection.
 
 use std::{
     sync::{Arc, Mutex},
@@ -12,7 +13,7 @@ use tokio::{
 };
 
 use crate::support::{
-    gateway::{authorized, minimal, sandbox, sandbox_that_keeps_for},
+    gateway::{authorized, failure, minimal, sandbox, sandbox_that_keeps_for},
     http2::Http2,
     process::Process,
     raw::Raw,
@@ -159,5 +160,18 @@ async fn a_tls_session_is_resumed_on_the_next_connection() {
         let resumed = HandshakeKind::Resumed;
         let expected = [HandshakeKind::Full, resumed, resumed];
         assert_eq!(upstream.handshakes(), expected, "{alpn}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_whose_certificate_is_not_trusted_gets_no_request() {
+    let upstream = TlsUpstream::start(&["h2", "http/1.1"], |_, _| std::future::pending()).await;
+    let by_name = upstream.url.replace("127.0.0.1", "localhost");
+    let unknown_authority = Process::start(&upstream.url, &[]).await;
+    let another_name = upstream.gateway_by_way_of(&by_name, &[]).await;
+    for gateway in [unknown_authority, another_name] {
+        let refused = failure(soon(gateway.create(authorized(minimal("m")))).await);
+        assert_eq!(refused.reason, "UPSTREAM_UNAVAILABLE");
+        assert_eq!(upstream.connections(), 0);
     }
 }
