@@ -3,7 +3,7 @@
 //! What remains below this file: nothing retries and nothing is followed. reqwest's retries of
 //! protocol refusals and its redirects are off. hyper-util sends a request again by itself only
 //! when it took a *reused* connection that proved dead before a byte was written. Creates go out
-//! without reqwest, on [`Connections`] that know when one may be reused.
+//! without reqwest, on [`Connections`](connections::Connections) that know when one may be reused.
 //!
 //! **A request whose path names a connection is never cut off.** Cut off before its response is
 //! complete, it ends the whole Chartbrew process (measured: Chartbrew 5.3.0 keeps the row in
