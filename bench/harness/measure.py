@@ -56,7 +56,7 @@ TLS = {
     "TLS, HTTP/2 offered": {"tls": True, "http2": True},
 }
 # The closed loops of the part `access`: connections, and calls at once in all. 0: each call on a new
-# one, and then fewer at once: the gateway's port has a backlog of 128, and Linux retries after 1 s.
+# one, and then fewer at once: a port whose backlog is full costs Linux' retry after 1 s.
 LOOPS = {"kept": (CLIENTS, CLIENTS * STREAMS), "fresh": (0, STREAMS)}
 # Chartbrew takes 8 to 35 ms for a create whose database it does not reach for.
 DELAY = 30

@@ -6,7 +6,7 @@
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::Semaphore,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -28,6 +28,9 @@ use crate::{
     telemetry::{self, Event},
 };
 
+/// Connections that wait to be accepted, at most; the system has a limit too (`net.core.somaxconn`).
+/// One that finds no room is tried again by its caller a second later.
+const BACKLOG: u32 = 4096;
 /// After a failure to accept (no file descriptors left), wait for some to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What is left for responses to reach the socket once the last call has ended. Streams of the
@@ -73,7 +76,7 @@ impl Server {
     ) -> Result<Self, BindError> {
         let identity = Identity::open(&settings, reload_every)?;
         let tls = settings.tls.open(reload_every)?;
-        let listener = TcpListener::bind(listen).await?;
+        let listener = bind(listen)?;
         let addr = listener.local_addr()?;
         let settings = Arc::new(settings);
         let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -135,6 +138,18 @@ impl Server {
         reporting.abort();
         (until, finished)
     }
+}
+
+/// A socket that listens, with room for many connections that begin at once.
+fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match listen {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A gateway that takes the place of another one has the same address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(listen)?;
+    socket.listen(BACKLOG)
 }
 
 /// Takes connections until it is time to stop.
