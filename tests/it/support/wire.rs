@@ -1,6 +1,6 @@
 //! A caller that sends HTTP/2 in pieces: a part of a handshake, a call without its message.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream, stream::Stream};
@@ -10,6 +10,7 @@ use http_body_util::StreamBody;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 use tonic::{Status, body::Body, transport::Channel};
 use tower::ServiceExt;
@@ -28,8 +29,77 @@ const PONG: &[u8] = &[0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 /// The path of the contract's method.
 pub(crate) const CREATE: &str = "/chartbrew.connection.v1.ConnectionService/Create";
 
+/// Types of frames.
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
+/// Flags of frames.
+pub(crate) const END_STREAM: u8 = 0x1;
+pub(crate) const END_HEADERS: u8 = 0x4;
+/// Codes of errors.
+pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
+
 /// A connection to the gateway that sends what it is told.
 pub(crate) struct Wire(TcpStream);
+
+/// A frame that the gateway sent.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head, payload].concat()
+}
+
+/// A header in a block, as it is (RFC 7541, 6.2.2).
+pub(crate) fn header(name: &str, value: &str) -> Vec<u8> {
+    [vec![0], text(name), text(value)].concat()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match text.len().checked_sub(127) {
+        None => bytes.push(u8::try_from(text.len()).unwrap()),
+        Some(more) => {
+            bytes.push(127);
+            prost::encoding::encode_varint(more.try_into().unwrap(), &mut bytes);
+        }
+    }
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+/// The header block of a call with the sandbox's token.
+pub(crate) fn headers(path: &str) -> Vec<u8> {
+    const POST_HTTP: [u8; 2] = [0x83, 0x86];
+    let token = format!("Bearer {}", chartbrew_sandbox::TOKEN);
+    let headers = [
+        (":path", path),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("authorization", &token),
+    ];
+    let headers = headers.map(|(name, value)| header(name, value)).concat();
+    [&POST_HTTP[..], &headers].concat()
+}
+
+impl Received {
+    /// The code of a frame that ends a stream or the connection.
+    pub(crate) fn error(&self) -> u32 {
+        let at = if self.kind == GOAWAY { 4 } else { 0 };
+        u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
+    }
+}
 
 impl Wire {
     pub(crate) async fn open(addr: SocketAddr, bytes: &[u8]) -> Self {
@@ -37,6 +107,48 @@ impl Wire {
         // The gateway may close it meanwhile.
         drop(stream.write_all(bytes).await);
         Self(stream)
+    }
+
+    /// Sends more. The gateway may have closed it.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        drop(self.0.write_all(bytes).await);
+    }
+
+    /// The next frame of one of these types. `None` if the gateway closes the connection instead.
+    pub(crate) async fn receive(&mut self, kinds: &[u8]) -> Option<Received> {
+        soon(async {
+            loop {
+                let mut head = [0; 9];
+                self.0.read_exact(&mut head).await.ok()?;
+                let [a, b, c, kind, flags, stream @ ..] = head;
+                let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+                self.0.read_exact(&mut payload).await.ok()?;
+                if kinds.contains(&kind) {
+                    let stream = u32::from_be_bytes(stream);
+                    return Some(Received {
+                        kind,
+                        flags,
+                        stream,
+                        payload,
+                    });
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends the same again and again, and reads nothing, until the gateway reads nothing either or this
+    /// much was sent. Returns how much that was.
+    pub(crate) async fn send_until_unread(&mut self, bytes: &[u8], most: usize) -> usize {
+        const UNREAD: Duration = Duration::from_millis(500);
+        let mut sent = 0;
+        while sent < most {
+            match timeout(UNREAD, self.0.write(&bytes[sent % bytes.len()..])).await {
+                Ok(Ok(n @ 1..)) => sent += n,
+                Ok(_) | Err(_) => break,
+            }
+        }
+        sent
     }
 
     /// Waits until the gateway closes it.
