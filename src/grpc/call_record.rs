@@ -45,8 +45,9 @@ pub(super) enum MessageRefusal {
     /// It took too long.
     #[error("the message did not arrive in time")]
     TooSlow,
-    /// The messages that are being read take up all the memory that they may.
-    #[error("too many messages are being read")]
+    /// The messages that are waited for take up more memory than they may, and this one has been waited for
+    /// longest.
+    #[error("too many messages are waited for")]
     Overloaded,
     /// The gateway's grace period is over.
     #[error("the gateway is stopping")]

@@ -110,7 +110,7 @@ impl<S> Layers<S> {
             deadline: deadline::read(request.headers()),
         };
         request.extensions_mut().insert(received);
-        let request = self.limits.limit(request, record);
+        let request = self.limits.limit(request, method, record);
         let response = self.routes.call(request);
         Ok(Handled { method, response })
     }

@@ -1,40 +1,72 @@
 //! Bounds the reading of messages: how long one takes, and how much memory all of them do.
 //!
 //! A message is read before its call is admitted, so that neither the limit of calls under way nor
-//! a deadline bounds it. Here each has a time limit, and what has been read of messages that are
-//! not whole yet comes out of one budget.
+//! a deadline bounds it. Here each has a time limit, and messages that are waited for have a limit
+//! together, in number and in bytes. If there are more, the one that has been waited for longest is
+//! refused: callers that are slow on purpose cannot keep out the others.
+//!
+//! A call of the contract has one message, which is handed on when its stream has ended. Decoded, a
+//! message can take many times its bytes (a list of nulls ten times, a compressed one thousands of
+//! times); so it is decoded when nothing is left to wait for. That takes milliseconds where a small
+//! message takes microseconds, so half of the processors at most decode such messages at the same time.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+    thread::available_parallelism,
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body::{Frame, SizeHint};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::{CancellationToken, PollSemaphore, WaitForCancellationFutureOwned};
 use tower::BoxError;
 
 use super::call_record::{CallRecord, MessageRefusal};
+use crate::telemetry::Method;
 
-/// Bytes that messages may take up while they are read, all together.
-const BUDGET: usize = 128 * 1024 * 1024;
+/// Bytes that have come of messages that are waited for, all together.
+const MOST_BYTES: usize = 128 * 1024 * 1024;
+/// Messages that are waited for at the same time. Each takes about 10 KiB apart from its bytes.
+const MOST_WAITING: usize = 16 * 1024;
+/// A message of more bytes can take long to decode, and so can any that is compressed.
+const SMALL: usize = 64 * 1024;
+/// What comes before a message: a flag and its length.
+const HEAD: usize = 5;
 
 /// The limits, shared by all calls.
 #[derive(Clone, Debug)]
 pub(super) struct MessageLimits {
     timeout: Duration,
-    /// What a compressed message may become, in bytes.
-    largest: u32,
-    budget: Arc<Semaphore>,
+    largest: usize,
+    queue: Arc<Mutex<Queue>>,
+    /// Turns to decode a message that can take long.
+    turns: Arc<Semaphore>,
     grace_over: CancellationToken,
+}
+
+/// The messages that are waited for.
+#[derive(Debug, Default)]
+struct Queue {
+    /// In the order in which the waiting began.
+    waiting: BTreeMap<u64, Waiting>,
+    next: u64,
+    bytes: usize,
+}
+
+/// A message in the queue.
+#[derive(Debug)]
+struct Waiting {
+    bytes: usize,
+    waker: Waker,
 }
 
 /// A body that keeps to the limits.
@@ -43,24 +75,38 @@ pub(super) struct LimitedBody<B> {
     inner: B,
     limits: MessageLimits,
     record: CallRecord,
-    is_compressed: bool,
-    /// What the message takes of the budget.
-    held: Option<OwnedSemaphorePermit>,
-    /// Made when the message does not arrive at once.
-    waiting: Option<Waiting>,
+    /// `None`: a stream of messages, which are not kept.
+    message: Option<Message>,
+    /// Its place in the queue, once it was waited for.
+    place: Option<u64>,
+    end_of_waiting: Option<EndOfWaiting>,
+    /// Kept until the message has been decoded, when tonic drops the body.
+    turn: Option<OwnedSemaphorePermit>,
+    waiting_for_turn: Option<PollSemaphore>,
+}
+
+/// The one message of a call, as far as it has come.
+#[derive(Debug, Default)]
+struct Message {
+    head: [u8; HEAD],
+    /// Bytes that have come, with the head.
+    came: usize,
+    kept: BytesMut,
 }
 
 /// What can end the wait for the rest of a message.
-type Waiting = (Pin<Box<Sleep>>, Pin<Box<WaitForCancellationFutureOwned>>);
+type EndOfWaiting = (Pin<Box<Sleep>>, Pin<Box<WaitForCancellationFutureOwned>>);
 
 // === impl MessageLimits ===
 
 impl MessageLimits {
     pub(super) fn new(timeout: Duration, largest: usize, grace_over: CancellationToken) -> Self {
+        let turns = available_parallelism().map_or(1, |threads| threads.get().div_ceil(2));
         Self {
             timeout,
-            largest: u32::try_from(largest.min(BUDGET)).unwrap_or(u32::MAX),
-            budget: Arc::new(Semaphore::new(BUDGET)),
+            largest,
+            queue: Arc::default(),
+            turns: Arc::new(Semaphore::new(turns)),
             grace_over,
         }
     }
@@ -69,21 +115,98 @@ impl MessageLimits {
     pub(super) fn limit<B>(
         &self,
         request: Request<B>,
+        method: Method,
         record: &CallRecord,
     ) -> Request<Box<LimitedBody<B>>> {
-        let encoding = request.headers().get("grpc-encoding");
-        let is_compressed = encoding.is_some_and(|encoding| encoding != "identity");
+        let message = matches!(method, Method::Known(_)).then(Message::default);
         // Boxed: tonic keeps several places for a request until it has responded.
         request.map(|inner| {
             Box::new(LimitedBody {
                 inner,
                 limits: self.clone(),
                 record: record.clone(),
-                is_compressed,
-                held: None,
-                waiting: None,
+                message,
+                place: None,
+                end_of_waiting: None,
+                turn: None,
+                waiting_for_turn: None,
             })
         })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// Adds a message of which this much has come, or notes how much has come of one that is there.
+    /// Returns its place, or `None` if it was removed to make room.
+    fn wait(&mut self, place: Option<u64>, bytes: usize, waker: &Waker) -> Option<u64> {
+        let place = match place {
+            Some(place) => {
+                let waiting = self.waiting.get_mut(&place)?;
+                self.bytes = self.bytes - waiting.bytes + bytes;
+                waiting.bytes = bytes;
+                waiting.waker.clone_from(waker);
+                place
+            }
+            None => {
+                let place = self.next;
+                self.next += 1;
+                self.bytes += bytes;
+                let waker = waker.clone();
+                self.waiting.insert(place, Waiting { bytes, waker });
+                place
+            }
+        };
+        while self.bytes > MOST_BYTES || self.waiting.len() > MOST_WAITING {
+            let (_, oldest) = self.waiting.pop_first()?;
+            self.bytes -= oldest.bytes;
+            oldest.waker.wake();
+        }
+        Some(place)
+    }
+
+    fn remove(&mut self, place: u64) {
+        if let Some(waiting) = self.waiting.remove(&place) {
+            self.bytes -= waiting.bytes;
+        }
+    }
+}
+
+// === impl Message ===
+
+impl Message {
+    /// What the head says that the message has, with the head. `None` before that has come.
+    fn whole(&self) -> Option<usize> {
+        let [_, a, b, c, d] = self.head;
+        let length = u32::from_be_bytes([a, b, c, d]).try_into();
+        (self.came >= HEAD).then(|| HEAD.saturating_add(length.unwrap_or(usize::MAX)))
+    }
+
+    /// Takes what has come, without what does not belong to the message.
+    fn take(&mut self, mut bytes: Bytes) -> Bytes {
+        let of_head = HEAD.saturating_sub(self.came).min(bytes.len());
+        self.head[self.came.min(HEAD)..][..of_head].copy_from_slice(&bytes[..of_head]);
+        self.came += of_head;
+        let most = self.whole().map_or(0, |whole| whole - self.came);
+        let rest = most.min(bytes.len() - of_head);
+        self.came += rest;
+        bytes.truncate(of_head + rest);
+        bytes
+    }
+
+    /// Whether it is decoded at once.
+    fn is_small(&self) -> bool {
+        let [is_compressed, ..] = self.head;
+        is_compressed == 0 && self.came <= SMALL
+    }
+
+    fn is_whole(&self) -> bool {
+        self.whole() == Some(self.came)
     }
 }
 
@@ -95,26 +218,17 @@ impl<B> LimitedBody<B> {
         refusal.into()
     }
 
-    /// Takes the bytes out of the budget, until the body is dropped.
-    fn hold(&mut self, bytes: usize) -> Result<(), MessageRefusal> {
-        let wanted = match (self.is_compressed, &self.held) {
-            // As much as it may become, once.
-            (true, None) => self.limits.largest,
-            (true, Some(_)) => return Ok(()),
-            (false, _) => u32::try_from(bytes).unwrap_or(u32::MAX),
-        };
-        let permit = self.limits.budget.clone().try_acquire_many_owned(wanted);
-        let permit = permit.map_err(|_| MessageRefusal::Overloaded)?;
-        match &mut self.held {
-            Some(held) => held.merge(permit),
-            None => self.held = Some(permit),
-        }
-        Ok(())
-    }
-
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<MessageRefusal> {
         let limits = &self.limits;
-        let (timeout, grace_over) = self.waiting.get_or_insert_with(|| {
+        let bytes = self
+            .message
+            .as_ref()
+            .map_or(0, |message| message.kept.len());
+        self.place = limits.queue().wait(self.place, bytes, cx.waker());
+        if self.place.is_none() {
+            return Poll::Ready(MessageRefusal::Overloaded);
+        }
+        let (timeout, grace_over) = self.end_of_waiting.get_or_insert_with(|| {
             let grace_over = limits.grace_over.clone().cancelled_owned();
             (Box::pin(sleep(limits.timeout)), Box::pin(grace_over))
         });
@@ -125,6 +239,45 @@ impl<B> LimitedBody<B> {
             .as_mut()
             .poll(cx)
             .map(|()| MessageRefusal::Stopping)
+    }
+}
+
+impl<B> LimitedBody<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    /// Takes a piece of the body. Returns what is handed on at once.
+    fn take(&mut self, bytes: Bytes) -> Option<Bytes> {
+        let Some(message) = &mut self.message else {
+            return Some(bytes);
+        };
+        let bytes = message.take(bytes);
+        // What is too large is refused by its head.
+        let is_too_large = message.whole() > Some(HEAD.saturating_add(self.limits.largest));
+        let is_end = message.is_whole() && self.inner.is_end_stream() && message.is_small();
+        if message.kept.is_empty() && (is_end || is_too_large) {
+            return Some(bytes);
+        }
+        // Copied: a piece keeps the whole buffer in which it was read.
+        message.kept.extend_from_slice(&bytes);
+        (is_end || is_too_large).then(|| std::mem::take(&mut message.kept).freeze())
+    }
+
+    /// What was kept, when nothing more comes.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(message) = self
+            .message
+            .as_mut()
+            .filter(|message| !message.kept.is_empty())
+        else {
+            return Poll::Ready(None);
+        };
+        if !message.is_small() && self.turn.is_none() {
+            let turns = || PollSemaphore::new(self.limits.turns.clone());
+            let turn = self.waiting_for_turn.get_or_insert_with(turns);
+            self.turn = ready!(turn.poll_acquire(cx));
+        }
+        Poll::Ready(Some(std::mem::take(&mut message.kept).freeze()))
     }
 }
 
@@ -140,26 +293,87 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                Poll::Ready(Some(match this.hold(bytes) {
-                    Ok(()) => Ok(frame),
-                    Err(refusal) => Err(this.refuse(refusal)),
-                }))
+        loop {
+            let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(None) => {
+                    let rest = ready!(this.poll_rest(cx));
+                    return Poll::Ready(rest.map(Frame::data).map(Ok));
+                }
+                Poll::Pending => {
+                    return this
+                        .poll_waiting(cx)
+                        .map(|refusal| Some(Err(this.refuse(refusal))));
+                }
+            };
+            // Trailers end the stream; gRPC gives those of a request no meaning.
+            if let Ok(bytes) = frame.into_data()
+                && let Some(bytes) = this.take(bytes)
+            {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            Poll::Ready(end) => Poll::Ready(end.map(|end| end.map_err(Into::into))),
-            Poll::Pending => this
-                .poll_waiting(cx)
-                .map(|refusal| Some(Err(this.refuse(refusal)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        let keeps = self
+            .message
+            .as_ref()
+            .is_some_and(|message| !message.kept.is_empty());
+        !keeps && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl<B> Drop for LimitedBody<B> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.limits.queue().remove(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_message_is_known_however_it_comes() {
+        let message = [&[1, 0, 0, 0, 10][..], &[7; 10]].concat();
+        let and_more = [&*message, &message].concat();
+        for (bytes, piece) in (1..=30).flat_map(|piece| [(&message, piece), (&and_more, piece)]) {
+            let (mut taken, mut got) = (Message::default(), Vec::new());
+            for part in bytes.chunks(piece) {
+                got.extend_from_slice(&taken.take(Bytes::copy_from_slice(part)));
+                assert_eq!(taken.is_whole(), got.len() == message.len(), "{piece}");
+            }
+            assert_eq!(got, message, "{piece}");
+        }
+    }
+
+    #[test]
+    fn who_has_been_waited_for_longest_makes_room() {
+        let mut queue = Queue::default();
+        let waker = Waker::noop();
+        let first = queue.wait(None, MOST_BYTES / 2, waker);
+        let second = queue.wait(None, 1, waker);
+        assert_eq!(queue.wait(first, MOST_BYTES - 1, waker), first);
+        let third = queue.wait(None, 1, waker);
+        assert_eq!(queue.wait(first, MOST_BYTES, waker), None);
+        assert_eq!(queue.wait(second, 2, waker), second);
+        assert_eq!(queue.wait(third, 2, waker), third);
+        for place in [second, third] {
+            queue.remove(place.unwrap());
+        }
+        assert_eq!((queue.bytes, queue.waiting.len()), (0, 0));
+
+        for _ in 0..2 * MOST_WAITING {
+            queue.wait(None, 0, waker);
+        }
+        assert_eq!(queue.waiting.len(), MOST_WAITING);
     }
 }

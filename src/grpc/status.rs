@@ -157,7 +157,7 @@ impl Context {
             MessageRefusal::Overloaded => Row::new(
                 Code::ResourceExhausted,
                 "OVERLOADED",
-                "the gateway is reading as many messages as it has memory for; nothing was sent",
+                "the gateway waits for as many messages as it has memory for; nothing was sent",
             )
             .retry_in(OVERLOADED_RETRY),
             MessageRefusal::Stopping => {

@@ -159,3 +159,26 @@ async fn who_does_not_read_responses_is_not_read_either() {
         gateway.create(minimal("m")).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_message_is_decoded_when_its_stream_has_ended() {
+    let (sandbox, gateway) = start(|builder| builder).await;
+    let mut wire = open(&gateway).await;
+    // One that cannot be decoded, and is refused for it.
+    let broken = [0, 0, 0, 0, 1, 0xff];
+    wire.send(&[begin(1), frame(DATA, 0, 1, &broken)].concat())
+        .await;
+    wire.send(&[begin(3), frame(DATA, END_STREAM, 3, &message())].concat())
+        .await;
+    for _headers_and_trailers in 0..2 {
+        assert_eq!(wire.receive(&[HEADERS]).await.unwrap().stream, 3);
+    }
+    // What comes after the message is no part of it.
+    wire.send(&frame(DATA, END_STREAM, 1, &message())).await;
+    let refused = wire.receive(&[HEADERS]).await.unwrap();
+    assert_eq!(
+        (refused.stream, refused.flags & END_STREAM),
+        (1, END_STREAM)
+    );
+    assert_eq!(sandbox.requests().len(), 1);
+}

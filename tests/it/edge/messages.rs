@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{
+    StreamExt,
+    future::{Either, select},
+    stream,
+};
+use tokio::sync::mpsc::unbounded_channel;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{
-    gateway::{Builder, Failure, Gateway, failure, gateway, minimal, sandbox},
+    gateway::{Builder, Failure, Gateway, channel, failure, gateway, minimal, sandbox},
     time::soon,
     wire::{call, stalled, streamed},
 };
@@ -67,36 +72,60 @@ async fn a_message_that_does_not_arrive_in_time_ends_its_call() {
 }
 
 #[tokio::test]
-async fn messages_that_are_read_take_up_no_more_memory_than_they_may() {
+async fn a_message_that_is_there_is_served_however_many_others_are_waited_for() {
+    const SIZE: usize = 64 * 1024 * 1024;
     let sandbox = sandbox().await;
-    // What two compressed messages may become is all that there is for all of them.
     let gateway = gateway(&sandbox.url())
         .with(|settings| {
             settings.grpc.message_timeout = HOUR;
-            settings.grpc.max_message_bytes = 64 * 1024 * 1024;
+            settings.grpc.max_message_bytes = SIZE;
         })
         .start()
         .await;
-    let compressed = [TOKEN, ("grpc-encoding", "gzip")];
-    let channel = gateway.channel().await;
+    // Of two such messages all but a byte has come, which is more than may be kept.
+    let (told, mut sent) = unbounded_channel();
     let calls = [(); 2].map(|()| {
-        let channel = channel.clone();
-        tokio::spawn(async move { call(channel, &compressed, stalled(PART)).await })
+        let told = told.clone();
+        let piece = Bytes::from(vec![0; 1024 * 1024]);
+        let head = Bytes::from_static(&[0, 4, 0, 0, 0]);
+        let message = stream::iter([head, piece.slice(1..)]).chain(stream::iter(vec![piece; 63]));
+        let message = message.chain(stream::once(async move {
+            told.send(()).unwrap_or_default();
+            std::future::pending().await
+        }));
+        let addr = gateway.addr;
+        tokio::spawn(async move { call(channel(addr).await, &[TOKEN], streamed(message)).await })
     });
-    let refused = soon(async {
-        loop {
-            if let Err(status) = gateway.create(minimal("m")).await {
-                return failure::<()>(Err(status));
-            }
-        }
-    });
-    let refused = refused.await;
+    let [first, second] = calls;
+    soon(sent.recv()).await;
+    gateway.create(minimal("m")).await.unwrap();
+    let (refused, other) = match soon(select(first, second)).await {
+        Either::Left(ended) | Either::Right(ended) => ended,
+    };
+    let refused = failure::<()>(Err(refused.unwrap()));
     let got = (refused.code, &*refused.reason);
     assert_eq!(got, (Code::ResourceExhausted, "OVERLOADED"));
     assert!(refused.has_retry_info());
-    // Their memory is free again as soon as their callers leave.
-    calls.iter().for_each(tokio::task::JoinHandle::abort);
-    soon(async { while gateway.create(minimal("m")).await.is_err() {} }).await;
+    assert!(!other.is_finished());
+    gateway.create(minimal("m")).await.unwrap();
+    other.abort();
+}
+
+#[tokio::test]
+async fn a_small_message_that_would_become_a_large_one_is_refused() {
+    // A frame of zstd (RFC 8878) with 8,000 blocks of 128 KiB, each of which repeats one byte: 1 GiB.
+    let block = (128 * 1024_u32 << 3 | 1 << 1).to_le_bytes();
+    let blocks = [block[0], block[1], block[2], b'0'].repeat(8_000);
+    let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x68], &*blocks, &[1, 0, 0]].concat();
+    let length = u32::try_from(zstd.len()).unwrap().to_be_bytes();
+    let message = Bytes::from([&[1], &length[..], &zstd].concat());
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url()).start().await;
+    let body = streamed(stream::iter([message]));
+    let refused = refusal(&gateway, &[TOKEN, ("grpc-encoding", "zstd")], body).await;
+    let got = (refused.code, &*refused.reason);
+    assert_eq!(got, (Code::InvalidArgument, "TOO_LARGE"));
+    assert!(sandbox.requests().is_empty());
 }
 
 /// A gateway that is told to stop while it waits for a message.
