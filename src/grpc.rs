@@ -18,6 +18,7 @@ mod metadata;
 mod methods;
 mod server;
 mod status;
+mod unread;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -5,18 +5,25 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{self, Poll, ready},
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, Request, Response};
-use http_body::{Frame, SizeHint};
-use tokio::time::Instant;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tonic::{Code, Status, body::Body};
 use tracing::Level;
 
-use super::{call_record::CallRecord, methods};
+use super::{
+    call_record::CallRecord,
+    methods,
+    status::Context,
+    unread::{Message, Piece, Unread},
+};
 use crate::telemetry::{self, Ended};
 
 /// Writes the call's line when the response has been sent, or given up.
@@ -28,10 +35,16 @@ pub(super) struct CallEnd {
     code: Option<Code>,
     /// Streams of the standard services end with their callers: nobody waits for them.
     _under_way: Option<[TaskTrackerToken; 2]>,
+    /// What the call takes up until it has ended.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// The body of a response. Dropped, the call has ended.
 pub(super) struct CallBody {
+    /// The message, unless it was read.
+    message: Option<Message>,
+    /// What was looked at and is no message.
+    next: Option<Result<Frame<Bytes>, Status>>,
     inner: Body,
     end: CallEnd,
 }
@@ -63,8 +76,14 @@ impl CallEnd {
             method: path.to_owned(),
             began: Instant::now(),
             code: None,
+            place: None,
             record,
         }
+    }
+
+    /// Keeps this until the call has ended.
+    pub(super) fn hold(&mut self, place: Option<OwnedSemaphorePermit>) {
+        self.place = place;
     }
 
     /// Does the call's work as part of it.
@@ -72,15 +91,45 @@ impl CallEnd {
         self.call.within(work)
     }
 
-    /// Ends with the response's last frame.
-    pub(super) fn follow(mut self, mut response: Response<Body>) -> Response<CallBody> {
+    /// Ends with the response's last frame. The message is encoded now, where it is there, and kept until
+    /// the caller reads it.
+    pub(super) fn follow(
+        mut self,
+        mut response: Response<Body>,
+        unread: &Unread,
+    ) -> Response<CallBody> {
         if let Some(code) = code_in(response.headers()) {
             // Trailers only: the headers are the trailers.
             self.code = Some(code);
             self.record.write_to(response.headers_mut());
         }
-        response.map(|inner| CallBody { inner, end: self })
+        // Streams of the standard services have several messages.
+        let has_message = self._under_way.is_some() && self.code.is_none();
+        response.map(|mut inner| {
+            let first = has_message.then(|| ready_frame(&mut inner)).flatten();
+            let (message, next) = match first.map(|first| first.map(Frame::into_data)) {
+                Some(Ok(Ok(message))) => (Some(unread.keep(message)), ready_frame(&mut inner)),
+                Some(Ok(Err(frame))) => (None, Some(Ok(frame))),
+                Some(Err(error)) => (None, Some(Err(error))),
+                None => (None, None),
+            };
+            if matches!(&next, Some(Ok(frame)) if frame.is_trailers()) {
+                // It is over, and would keep the memory of its message.
+                inner = Body::empty();
+            }
+            CallBody {
+                message,
+                next,
+                inner,
+                end: self,
+            }
+        })
     }
+}
+
+/// The next frame of a body, if it is there.
+fn ready_frame(body: &mut Body) -> Option<Result<Frame<Bytes>, Status>> {
+    body.frame().now_or_never().flatten()
 }
 
 impl Drop for CallEnd {
@@ -132,9 +181,21 @@ impl http_body::Body for CallBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(message) = &mut self.message {
+            let piece = match message.take() {
+                Piece::NotLast(piece) => return Poll::Ready(Some(Ok(Frame::data(piece)))),
+                Piece::Last(piece) => Ok(Frame::data(piece)),
+                Piece::GivenUp => Err(Context::new(&self.end.record).response_given_up()),
+            };
+            self.message = None;
+            return Poll::Ready(Some(piece));
+        }
+        let mut frame = match self.next.take() {
+            None => ready!(Pin::new(&mut self.inner).poll_frame(cx)),
+            next => next,
+        };
         if let Some(Ok(frame)) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
@@ -145,10 +206,6 @@ impl http_body::Body for CallBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.message.is_none() && self.next.is_none() && self.inner.is_end_stream()
     }
 }

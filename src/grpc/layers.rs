@@ -14,6 +14,7 @@ use axum::Router;
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tonic::{Status, body::Body};
 use tower::{BoxError, Service};
@@ -26,8 +27,13 @@ use super::{
     message::{LimitedBody, MessageLimits},
     metadata::{self, Received},
     methods, status,
+    unread::Unread,
 };
 use crate::telemetry::Method;
+
+/// Calls of the reflection service at the same time. They need no token, and the response of one whose
+/// caller does not read takes 128 KiB.
+pub(super) const MOST_REFLECTIONS: usize = 64;
 
 /// All that a call goes through, with the handlers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +45,9 @@ pub(super) struct Layers<S> {
     /// The names in the certificate of this connection's caller.
     pub(super) certificate_names: Option<Arc<[String]>>,
     pub(super) limits: MessageLimits,
+    /// Places for calls of the reflection service.
+    pub(super) reflections: Arc<Semaphore>,
+    pub(super) unread: Unread,
 }
 
 /// The services: the contract's, and the standard ones (health, reflection).
@@ -67,15 +76,37 @@ impl<S> Layers<S> {
     {
         let record = CallRecord::begin(request.headers());
         // Outermost, so that no response is missed: not a panic's, not a refusal by tonic.
-        let end = CallEnd::begin(&request, record.clone(), &self.calls);
+        let mut end = CallEnd::begin(&request, record.clone(), &self.calls);
         // Not part of the future: it would keep the places of all requests that it has seen.
-        let admitted = self.admit(request, &record);
+        let admitted = self.place(&request, &record).and_then(|place| {
+            end.hold(place);
+            self.admit(request, &record)
+        });
+        let unread = self.unread;
         async move {
             let response = match admitted {
                 Ok(handled) => respond(handled, &end, &record).await,
                 Err(refused) => refused.into_http(),
             };
-            end.follow(response)
+            end.follow(response, &unread)
+        }
+    }
+
+    /// The place that a call takes up until it has ended, if it is of the reflection service.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn place<B>(
+        &self,
+        request: &Request<B>,
+        record: &CallRecord,
+    ) -> Result<Option<OwnedSemaphorePermit>, Status> {
+        if !methods::is_reflection(request.uri().path().trim_start_matches('/')) {
+            return Ok(None);
+        }
+        match self.reflections.clone().try_acquire_owned() {
+            Ok(place) => Ok(Some(place)),
+            Err(_) => Err(status::Context::new(record).too_many_reflections()),
         }
     }
 

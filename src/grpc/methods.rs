@@ -11,6 +11,11 @@ pub(super) fn of(path: &str) -> Method {
     known.map_or(Method::Unknown, |known| Method::Known(known))
 }
 
+/// Whether a path, without its first slash, is of the reflection service.
+pub(super) fn is_reflection(path: &str) -> bool {
+    path.starts_with("grpc.reflection.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,8 +18,9 @@ use super::{
     connection::{Connections, Seldom},
     handlers::Handlers,
     identity::Identity,
-    layers::{Layers, Routes},
+    layers::{Layers, MOST_REFLECTIONS, Routes},
     message::MessageLimits,
+    unread::Unread,
 };
 use crate::{
     delivery::Delivery,
@@ -223,6 +224,8 @@ fn layered<S>(
             settings.max_message_bytes,
             delivery.grace_over(),
         ),
+        reflections: Arc::new(Semaphore::new(MOST_REFLECTIONS)),
+        unread: Unread::default(),
     }
 }
 

@@ -167,6 +167,23 @@ impl Context {
         })
     }
 
+    /// The reflection service has as many calls as it may have.
+    pub(super) fn too_many_reflections(&self) -> Status {
+        let row = Row::new(
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            "the reflection service has as many calls as it may have",
+        );
+        self.status(row.retry_in(OVERLOADED_RETRY))
+    }
+
+    /// The caller did not read the response, and nor did others theirs. It is told so by a reset of the
+    /// stream, which has no place for a status.
+    pub(super) fn response_given_up(&self) -> Status {
+        let message = "the response was not read";
+        self.status(Row::new(Code::ResourceExhausted, "OVERLOADED", message))
+    }
+
     /// tonic itself refused the call before it reached a handler.
     pub(super) fn refused_by_tonic(&self, status: &Status) -> Status {
         let message = status.message();

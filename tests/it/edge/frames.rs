@@ -1,13 +1,15 @@
 //! Frames that a client may send and no good client does: too many, too large, for nothing.
 
+use chartbrew_gateway::proto::CreateResponse;
 use chartbrew_sandbox::Handle;
 use prost::Message;
 
 use crate::support::{
     gateway::{Builder, Gateway, gateway, minimal, sandbox},
+    time::soon,
     wire::{
         CONTINUATION, CREATE, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS,
-        PREFACE, REFUSED_STREAM, RST_STREAM, SETTINGS, Wire, frame, header, headers,
+        PREFACE, REFUSED_STREAM, RST_STREAM, SETTINGS, Wire, frame, header, headers, window_update,
     },
 };
 
@@ -181,4 +183,76 @@ async fn a_message_is_decoded_when_its_stream_has_ended() {
         (1, END_STREAM)
     );
     assert_eq!(sandbox.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_large_response_comes_whole_through_a_small_window() {
+    const WINDOW: u16 = 1_000;
+    let (_sandbox, gateway) = start(|builder| builder).await;
+    let mut large = minimal("m");
+    large.connection.as_mut().unwrap().host = Some("h".repeat(60_000));
+    let [a, b] = WINDOW.to_be_bytes();
+    let settings = frame(4, 0, 0, &[0, 4, 0, 0, a, b]);
+    let mut wire = Wire::open(gateway.addr, &[PREFACE, &settings].concat()).await;
+    let message = large.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let data = [&[0][..], &length, &message].concat();
+    let pieces = data.chunks(16_384).map(|piece| frame(DATA, 0, 1, piece));
+    let call = [
+        begin(1),
+        pieces.collect::<Vec<_>>().concat(),
+        frame(DATA, END_STREAM, 1, &[]),
+    ];
+    wire.send(&call.concat()).await;
+    let mut response = Vec::new();
+    loop {
+        let frame = wire
+            .receive(&[HEADERS, DATA, RST_STREAM, GOAWAY])
+            .await
+            .unwrap();
+        match (frame.kind, frame.flags & END_STREAM) {
+            (DATA, _) => {
+                assert!(frame.payload.len() <= WINDOW.into());
+                response.extend_from_slice(&frame.payload);
+                let read = u32::try_from(frame.payload.len()).unwrap();
+                for stream in [0, 1] {
+                    wire.send(&window_update(stream, read)).await;
+                }
+            }
+            (HEADERS, 0) => {}
+            other => {
+                assert_eq!(other, (HEADERS, END_STREAM));
+                break;
+            }
+        }
+    }
+    let made = CreateResponse::decode(&response[5..])
+        .unwrap()
+        .connection
+        .unwrap();
+    assert_eq!(made.host.unwrap().len(), 60_000);
+}
+
+/// Makes calls of the reflection service, which stay open. Returns how many of them are refused.
+async fn reflect(wire: &mut Wire, calls: u32) -> usize {
+    let headers = headers("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+    let begin = |stream| frame(HEADERS, END_HEADERS, stream, &headers);
+    let all = streams(calls).flat_map(begin);
+    wire.send(&all.collect::<Vec<u8>>()).await;
+    let mut refused = 0;
+    for _ in 0..calls {
+        let response = wire.receive(&[HEADERS]).await.unwrap();
+        refused += usize::from(response.flags & END_STREAM != 0);
+    }
+    refused
+}
+
+#[tokio::test]
+async fn reflection_has_a_limit_and_other_calls_go_on() {
+    let (_sandbox, gateway) = start(|builder| builder).await;
+    let mut wire = open(&gateway).await;
+    assert_eq!(reflect(&mut wire, 66).await, 2);
+    gateway.create(minimal("m")).await.unwrap();
+    drop(wire);
+    soon(async { while reflect(&mut open(&gateway).await, 1).await != 0 {} }).await;
 }

@@ -61,6 +61,11 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&head, payload].concat()
 }
 
+/// Lets the gateway send this much more.
+pub(crate) fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
+    frame(8, 0, stream, &bytes.to_be_bytes())
+}
+
 /// A header in a block, as it is (RFC 7541, 6.2.2).
 pub(crate) fn header(name: &str, value: &str) -> Vec<u8> {
     [vec![0], text(name), text(value)].concat()
