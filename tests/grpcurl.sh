@@ -171,14 +171,14 @@ says "a team that the token has no right in" "Code: PermissionDenied" '"reason":
 
 # === What is there to be copied ===
 
-sed -n '/^Try it yourself:/,/^Serving until/p' "$WORK/demo" | sed '1d;$d' >"$WORK/printed"
-grep -q '^grpcurl ' "$WORK/printed" || fail "the demo prints no command" "$WORK/demo"
+sed -n '/^Try it yourself:/,/^Serving until/p' "$WORK/demo.out" | sed '1d;$d' >"$WORK/printed"
+grep -q '^grpcurl ' "$WORK/printed" || fail "the demo prints no command" "$WORK/demo.out"
 eval "$(cat "$WORK/printed")" >"$WORK/out" 2>&1 || fail "the demo's command" "$WORK/printed" "$WORK/out"
 says "the command that the demo prints" '"name": "orders"' '"type": "CONNECTION_TYPE_POSTGRES"'
 
 # Every `console` block of the README and of the page on connections, with the output it shows; ids,
 # times, paths and tokens may differ.
-python3 - "$ADDR" "$(sed -n 's/^An embedded Chartbrew answers at *//p' "$WORK/demo")" <<'PYTHON' >"$WORK/out" 2>&1 || fail "README.md, docs/connections.md" "$WORK/out"
+python3 - "$ADDR" "$(sed -n 's/^An embedded Chartbrew answers at *//p' "$WORK/demo.out")" <<'PYTHON' >"$WORK/out" 2>&1 || fail "README.md, docs/connections.md" "$WORK/out"
 import difflib, re, subprocess, sys
 
 gateway, sandbox = sys.argv[1:]
