@@ -142,9 +142,11 @@ async fn no_secret_is_in_the_log_the_admin_port_the_spans_or_the_metrics() {
     // Files that are replaced by wrong ones.
     let token = format!("{} {}", own_token(), known);
     for (file, name, content) in [
-        ("tls", "cert.pem", &*secrets.pair.key),
-        ("tls", "key.pem", &secrets.pair.key[..100]),
+        // Each is read before those that are wrong already.
         ("tls", "client-ca.pem", &*secrets.pair.key),
+        ("tls", "key.pem", &secrets.pair.key[..100]),
+        ("tls", "key.pem", &*secrets.pair.key.replace('\n', " ")),
+        ("tls", "cert.pem", &*secrets.pair.key),
         ("token", "token", &*token),
         ("token", "token", &*secrets.pair.key),
         ("callers", "callers.toml", &*known),
