@@ -114,7 +114,7 @@ async fn a_message_that_is_there_is_served_however_many_others_are_waited_for() 
 #[tokio::test]
 async fn a_small_message_that_would_become_a_large_one_is_refused() {
     // A frame of zstd (RFC 8878) with 8,000 blocks of 128 KiB, each of which repeats one byte: 1 GiB.
-    let block = (128 * 1024_u32 << 3 | 1 << 1).to_le_bytes();
+    let block = (((128 * 1024_u32) << 3) | (1 << 1)).to_le_bytes();
     let blocks = [block[0], block[1], block[2], b'0'].repeat(8_000);
     let zstd = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x68], &*blocks, &[1, 0, 0]].concat();
     let length = u32::try_from(zstd.len()).unwrap().to_be_bytes();
