@@ -27,9 +27,9 @@ use tracing_subscriber::{
 use super::panics;
 
 /// Targets whose lines may hold what a caller or upstream sent: HTTP libraries print headers and
-/// bodies at their lower levels, and rustls warns of what callers send. They are off whatever the
+/// bodies at their lower levels, and h2 and rustls warn of what callers do. They are off whatever the
 /// filter says; failed handshakes have lines of our own.
-const NEVER: &str = "h2=info,hyper=info,hyper_util=info,reqwest=info,rustls=off,tonic=info,\
+const NEVER: &str = "h2=error,hyper=info,hyper_util=info,reqwest=info,rustls=off,tonic=info,\
                      tower=info,axum=info";
 
 /// Lines that wait to be written. More are dropped, and counted.

@@ -6,6 +6,7 @@ use prost::Message;
 
 use crate::support::{
     gateway::{Builder, Gateway, gateway, minimal, sandbox},
+    process::Process,
     time::soon,
     wire::{
         CONTINUATION, CREATE, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS,
@@ -127,6 +128,22 @@ async fn calls_that_are_taken_back_at_once_end_their_connection() {
     let calls = streams(200)
         .flat_map(|stream| [begin(stream), frame(RST_STREAM, 0, stream, &cancel)].concat());
     assert_too_much(&gateway, "rapid reset", &calls.collect::<Vec<u8>>()).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_for_what_its_peer_did_is_never_logged_above_info() {
+    let sandbox = sandbox().await;
+    let mut process = Process::start(&sandbox.url(), &[]).await;
+    let calls = streams(200).flat_map(|stream| {
+        let cancel = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+        [begin(stream), cancel].concat()
+    });
+    let begun = [PREFACE, SETTINGS, &calls.collect::<Vec<u8>>()].concat();
+    let mut wire = Wire::open(process.addr, &begun).await;
+    assert!(wire.receive(&[GOAWAY]).await.is_some());
+    process.terminate().await;
+    assert!(process.ended().await);
+    assert!(process.lines("WARN").is_empty(), "{}", process.log());
 }
 
 #[tokio::test]
