@@ -9,6 +9,8 @@
 //! Chartbrew 5.3.0; the crate `chartbrew-sandbox` replays them.
 
 mod error;
+#[cfg(all(test, target_os = "linux"))]
+mod memory;
 mod plaintext;
 mod rejection;
 mod token;

@@ -61,6 +61,17 @@ enum Seen {
     Unreadable(FileProblem),
 }
 
+// === impl File ===
+
+impl File {
+    /// The file that a setting names, if it is set.
+    #[must_use]
+    pub fn of(variable: &'static str, path: Option<&PathBuf>) -> Option<Self> {
+        let path = path?.clone();
+        Some(Self { variable, path })
+    }
+}
+
 // === impl FileProblem ===
 
 impl FileProblem {

@@ -7,10 +7,13 @@ pub mod client;
 pub mod probe;
 pub mod server;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use rustls::{
-    Error,
+    Error, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use x509_parser::{
@@ -18,7 +21,7 @@ use x509_parser::{
     prelude::{FromDer, GeneralName},
 };
 
-use crate::reload::{Content, FileProblem};
+use crate::reload::{Content, File, FileProblem};
 
 /// What gRPC speaks (RFC 7301, 6).
 const ALPN: &[u8] = b"h2";
@@ -53,6 +56,38 @@ fn unusable(cert: &'static str, key: &'static str, error: &Error) -> FileProblem
         Error::InvalidCertificate(_) => FileProblem::new(cert, "has an invalid certificate"),
         _ => FileProblem::new(key, "cannot be used: RSA, ECDSA and Ed25519 keys can"),
     }
+}
+
+/// The files of a certificate and its key, each by its setting; none if neither is set.
+///
+/// # Errors
+/// If one of the two is set.
+fn pair([cert, key]: [(&'static str, &Option<PathBuf>); 2]) -> Result<Vec<File>, FileProblem> {
+    let file = |(variable, path): (_, &Option<PathBuf>)| File::of(variable, path.as_ref());
+    let needed = |missing, with| FileProblem::new(missing, format!("is needed with {with}"));
+    match (file(cert), file(key)) {
+        (Some(cert), Some(key)) => Ok(vec![cert, key]),
+        (None, None) => Ok(Vec::new()),
+        (Some(_), None) => Err(needed(key.0, cert.0)),
+        (None, Some(_)) => Err(needed(cert.0, key.0)),
+    }
+}
+
+/// Trusts these authorities.
+fn roots(
+    variable: &'static str,
+    authorities: Vec<CertificateDer<'static>>,
+) -> Result<RootCertStore, FileProblem> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        let added = roots.add(authority);
+        added.map_err(|_| no_authority(variable))?;
+    }
+    Ok(roots)
+}
+
+fn no_authority(variable: &'static str) -> FileProblem {
+    FileProblem::new(variable, "has a certificate that is no authority's")
 }
 
 /// When a certificate expires, in seconds since 1970.

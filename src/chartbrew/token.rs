@@ -9,7 +9,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 /// What comes before the token in its header. Chartbrew refuses `bearer`.
 const SCHEME: &str = "Bearer ";
@@ -18,12 +18,9 @@ const SCHEME: &str = "Bearer ";
 /// share its memory.
 #[derive(Clone)]
 pub struct Token {
-    /// The scheme and the token: a view of a [`Text`].
+    /// The scheme and the token, in memory that is overwritten when it is dropped.
     header: HeaderValue,
 }
-
-/// Overwritten when it is dropped.
-struct Text(SecretString);
 
 /// A token that is not valid in a header. The message does not contain the token.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -42,10 +39,10 @@ impl Token {
             return Err(InvalidToken(()));
         }
         // Room for all of it from the start: a text that grows leaves copies behind.
-        let mut text = String::with_capacity(SCHEME.len() + token.len());
-        text.push_str(SCHEME);
-        text.push_str(token);
-        let text = Bytes::from_owner(Text(text.into()));
+        let mut text = Zeroizing::new(Vec::with_capacity(SCHEME.len() + token.len()));
+        text.extend_from_slice(SCHEME.as_bytes());
+        text.extend_from_slice(token.as_bytes());
+        let text = Bytes::from_owner(text);
         let mut header = HeaderValue::from_maybe_shared(text).map_err(|_| InvalidToken(()))?;
         header.set_sensitive(true);
         Ok(Self { header })
@@ -73,14 +70,6 @@ impl Token {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         self.header == other.header
-    }
-}
-
-// === impl Text ===
-
-impl AsRef<[u8]> for Text {
-    fn as_ref(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
     }
 }
 
@@ -118,14 +107,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn nothing_is_left_of_it_in_memory() {
-        use std::os::unix::fs::FileExt;
-        let has_marker = |address: u64| {
-            let mut bytes = [0; 600];
-            let memory = std::fs::File::open("/proc/self/mem").unwrap();
-            // Memory that was given back to the system cannot be read.
-            let read = memory.read_at(&mut bytes, address).unwrap_or(0);
-            bytes[..read].windows(6).any(|part| part == b"marker")
-        };
+        let has_marker = |address| crate::chartbrew::memory::has(address, 600, b"marker");
         let token = Token::parse(&"marker".repeat(100)).unwrap();
         let (address, header) = (token.text().as_ptr() as u64, token.header());
         drop(token);

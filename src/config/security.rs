@@ -1,20 +1,13 @@
 //! What settings must say together, so that nobody gets in who should not.
 
 use super::Problems;
-use crate::{app, callers::Callers, chartbrew, grpc};
+use crate::{app, callers::Callers, chartbrew, grpc, reload::FileProblem};
 
 /// Adds all that is wrong.
 pub(super) fn check(app: &app::Settings, problems: &mut Problems) {
     upstream(&app.chartbrew, problems);
     let grpc = &app.grpc;
-    let wrong = [tls_is_incomplete(grpc), callers_need_a_token(grpc)];
-    let wrong: Vec<_> = wrong.into_iter().flatten().collect();
-    if wrong.is_empty() {
-        files(grpc, problems);
-    }
-    for (variable, problem) in wrong {
-        problems.add(variable, problem);
-    }
+    access(grpc, problems);
     if grpc.own_token.is_some() && !app.listen.ip().is_loopback() {
         beyond_loopback(grpc, problems);
     }
@@ -30,42 +23,19 @@ fn upstream(settings: &chartbrew::Settings, problems: &mut Problems) {
     }
 }
 
-type Problem = (&'static str, &'static str);
-
-fn tls_is_incomplete(grpc: &grpc::Settings) -> Option<Problem> {
-    let tls = &grpc.tls;
-    match (&tls.cert, &tls.key) {
-        (Some(_), None) => return Some(("GATEWAY_TLS_KEY", "is needed with GATEWAY_TLS_CERT")),
-        (None, Some(_)) => return Some(("GATEWAY_TLS_CERT", "is needed with GATEWAY_TLS_KEY")),
-        (Some(_), Some(_)) | (None, None) => {}
-    }
-    if tls.client_ca.is_some() && !tls.is_on() {
-        return Some((
-            "GATEWAY_TLS_CLIENT_CA",
-            "needs GATEWAY_TLS_CERT and GATEWAY_TLS_KEY",
-        ));
-    }
-    if !tls.client_names.is_empty() && tls.client_ca.is_none() {
-        return Some(("GATEWAY_TLS_CLIENT_NAMES", "needs GATEWAY_TLS_CLIENT_CA"));
-    }
-    None
-}
-
-fn callers_need_a_token(grpc: &grpc::Settings) -> Option<Problem> {
-    (grpc.callers_file.is_some() && grpc.own_token.is_none()).then_some((
-        "GATEWAY_CALLERS_FILE",
-        "is for a gateway with a token of its own: set CHARTBREW_TOKEN_FILE or CHARTBREW_TOKEN",
-    ))
-}
-
-fn files(grpc: &grpc::Settings, problems: &mut Problems) {
+/// Who may call, and the files of TLS.
+fn access(grpc: &grpc::Settings, problems: &mut Problems) {
     let with_certificates = grpc.tls.needs_client_certificates();
-    let callers = grpc.callers_file.clone();
-    let checked = [
-        grpc.tls.check(),
-        callers.map_or(Ok(()), |path| Callers::check(path, with_certificates)),
-    ];
-    for problem in checked.into_iter().filter_map(Result::err) {
+    let tls = grpc.tls.check();
+    let callers = match &grpc.callers_file {
+        None => Ok(()),
+        Some(_) if grpc.own_token.is_none() => Err(FileProblem::new(
+            "GATEWAY_CALLERS_FILE",
+            "is for a gateway with a token of its own: set CHARTBREW_TOKEN_FILE or CHARTBREW_TOKEN",
+        )),
+        Some(path) => Callers::check(path.clone(), with_certificates),
+    };
+    for problem in [tls, callers].into_iter().filter_map(Result::err) {
         problems.add(problem.variable, problem.problem);
     }
 }

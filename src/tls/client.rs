@@ -4,13 +4,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper_rustls::ConfigBuilderExt;
 use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
+    ClientConfig, ConfigBuilder, WantsVerifier,
     client::WantsClientCert,
     crypto::ring,
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::{certificates, first_expiry, private_key, unusable};
+use super::{certificates, first_expiry, private_key, roots, unusable};
 use crate::{
     reload::{self, Content, File, FileProblem, Reloaded},
     telemetry::{self, Certificate, Event, FileKind},
@@ -77,25 +77,13 @@ impl Settings {
     }
 
     fn ca(&self) -> Vec<File> {
-        file(CA, self.ca_file.as_ref()).into_iter().collect()
+        File::of(CA, self.ca_file.as_ref()).into_iter().collect()
     }
 
     /// The certificate and its key, or nothing.
     fn pair(&self) -> Result<Vec<File>, FileProblem> {
-        let cert = file(CERT, self.client_cert.as_ref());
-        let key = file(KEY, self.client_key.as_ref());
-        match (cert, key) {
-            (Some(cert), Some(key)) => Ok(vec![cert, key]),
-            (Some(_), None) => Err(FileProblem::new(KEY, format!("is needed with {CERT}"))),
-            (None, Some(_)) => Err(FileProblem::new(CERT, format!("is needed with {KEY}"))),
-            (None, None) => Ok(Vec::new()),
-        }
+        super::pair([(CERT, &self.client_cert), (KEY, &self.client_key)])
     }
-}
-
-fn file(variable: &'static str, path: Option<&PathBuf>) -> Option<File> {
-    let path = path?.clone();
-    Some(File { variable, path })
 }
 
 /// `contents`: the authorities, unless those of the system are trusted, then the certificate and its
@@ -121,11 +109,7 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, FileProblem> 
 }
 
 fn trusting(ca: &Content) -> Result<Trusting, FileProblem> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(CA, ca)? {
-        let added = roots.add(authority);
-        added.map_err(|_| FileProblem::new(CA, "has a certificate that is no authority's"))?;
-    }
+    let roots = roots(CA, certificates(CA, ca)?)?;
     Ok(builder()?.with_root_certificates(roots))
 }
 

@@ -3,13 +3,13 @@
 use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{certificates, private_key};
+use super::{certificates, private_key, roots};
 use crate::reload::{self, File, FileProblem};
 
 /// The files of a probe, each by the flag of the same name.
@@ -39,7 +39,13 @@ impl Files {
         let builder = match self.ca.clone() {
             Some(path) => {
                 let variable = "--ca";
-                builder.with_root_certificates(reload::once(&[File { variable, path }], roots)?)
+                let authorities = reload::once(&[File { variable, path }], |contents| {
+                    let found = contents
+                        .iter()
+                        .map(|content| certificates(variable, content));
+                    found.collect::<Result<Vec<_>, _>>()
+                })?;
+                builder.with_root_certificates(roots(variable, authorities.concat())?)
             }
             None => builder
                 .dangerous()
@@ -62,17 +68,6 @@ impl Files {
         config.alpn_protocols = vec![super::ALPN.to_vec()];
         Ok(config)
     }
-}
-
-fn roots(contents: &[reload::Content]) -> Result<RootCertStore, FileProblem> {
-    let mut roots = RootCertStore::empty();
-    for content in contents {
-        for certificate in certificates("--ca", content)? {
-            let added = roots.add(certificate);
-            added.map_err(|_| FileProblem::new("--ca", "has an invalid certificate"))?;
-        }
-    }
-    Ok(roots)
 }
 
 // === impl Unchecked ===

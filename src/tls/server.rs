@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::ring,
@@ -14,7 +14,9 @@ use rustls::{
     },
 };
 
-use super::{ALPN, certificates, expiry, first_expiry, names, private_key, unusable};
+use super::{
+    ALPN, certificates, expiry, first_expiry, names, no_authority, private_key, roots, unusable,
+};
 use crate::{
     reload::{self, Content, File, FileProblem, Reloaded},
     telemetry::{self, Certificate, Event, FileKind},
@@ -23,6 +25,7 @@ use crate::{
 const CERT: &str = "GATEWAY_TLS_CERT";
 const KEY: &str = "GATEWAY_TLS_KEY";
 const CLIENT_CA: &str = "GATEWAY_TLS_CLIENT_CA";
+const CLIENT_NAMES: &str = "GATEWAY_TLS_CLIENT_NAMES";
 
 /// The files of TLS, each by the setting of the same name. Without a certificate there is no TLS.
 #[derive(Clone, Debug, Default)]
@@ -72,13 +75,11 @@ impl Settings {
     /// Reads the files once, to find out whether they can be used.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// What is wrong with them, or which one is missing.
     pub fn check(&self) -> Result<(), FileProblem> {
-        match self.files() {
-            Some(files) => {
-                reload::once(&files, |contents| load(contents, &self.client_names)).map(drop)
-            }
-            None => Ok(()),
+        match self.files()? {
+            files if files.is_empty() => Ok(()),
+            files => reload::once(&files, |contents| load(contents, &self.client_names)).map(drop),
         }
     }
 
@@ -93,9 +94,10 @@ impl Settings {
         &self,
         every: Duration,
     ) -> Result<Option<Reloaded<Arc<ServerConfig>>>, FileProblem> {
-        let Some(files) = self.files() else {
+        let files = self.files()?;
+        if files.is_empty() {
             return Ok(None);
-        };
+        }
         let client_names = self.client_names.clone();
         let make = move |contents: &[Content]| {
             let loaded = load(contents, &client_names)?;
@@ -105,14 +107,21 @@ impl Settings {
         Reloaded::open(FileKind::Tls, files, every, make).map(Some)
     }
 
-    fn files(&self) -> Option<Vec<File>> {
-        let file = |variable, path: &Option<PathBuf>| {
-            let path = path.clone()?;
-            Some(File { variable, path })
-        };
-        let pair = [file(CERT, &self.cert)?, file(KEY, &self.key)?];
-        let client_ca = file(CLIENT_CA, &self.client_ca);
-        Some(pair.into_iter().chain(client_ca).collect())
+    /// The certificate, its key and the authorities, as far as they are set. Without a certificate
+    /// there are none.
+    fn files(&self) -> Result<Vec<File>, FileProblem> {
+        let mut files = super::pair([(CERT, &self.cert), (KEY, &self.key)])?;
+        let client_ca = File::of(CLIENT_CA, self.client_ca.as_ref());
+        if client_ca.is_some() && files.is_empty() {
+            let problem = format!("needs {CERT} and {KEY}");
+            return Err(FileProblem::new(CLIENT_CA, problem));
+        }
+        if !self.client_names.is_empty() && client_ca.is_none() {
+            let problem = format!("needs {CLIENT_CA}");
+            return Err(FileProblem::new(CLIENT_NAMES, problem));
+        }
+        files.extend(client_ca);
+        Ok(files)
     }
 }
 
@@ -189,15 +198,11 @@ fn verifier(
     authorities: Vec<CertificateDer<'static>>,
     client_names: &[String],
 ) -> Result<Arc<dyn ClientCertVerifier>, FileProblem> {
-    let invalid = || FileProblem::new(CLIENT_CA, "has a certificate that is no authority's");
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority).map_err(|_| invalid())?;
-    }
+    let roots = Arc::new(roots(CLIENT_CA, authorities)?);
     let provider = Arc::new(ring::default_provider());
-    let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+    let inner = WebPkiClientVerifier::builder_with_provider(roots, provider)
         .build()
-        .map_err(|_| invalid())?;
+        .map_err(|_| no_authority(CLIENT_CA))?;
     let names = client_names.to_vec();
     Ok(match names.is_empty() {
         true => inner,

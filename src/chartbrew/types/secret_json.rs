@@ -50,6 +50,8 @@ impl io::Write for Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_os = "linux")]
+    use crate::chartbrew::memory;
 
     #[test]
     fn it_is_the_same_json() {
@@ -67,9 +69,9 @@ mod tests {
         let sent = json.clone();
         let (address, length) = (json.as_ptr() as u64, json.len());
         drop(json);
-        assert!(memory_has(address, length, b"marker"), "a clone keeps it");
+        assert!(memory::has(address, length, b"marker"), "a clone keeps it");
         drop(sent);
-        assert!(!memory_has(address, length, b"marker"));
+        assert!(!memory::has(address, length, b"marker"));
     }
 
     #[cfg(target_os = "linux")]
@@ -80,17 +82,6 @@ mod tests {
         let (address, length) = (writer.0.as_ptr() as u64, writer.0.len());
         io::Write::write_all(&mut writer, &[b'x'; ROOM]).unwrap();
         assert_ne!(writer.0.as_ptr() as u64, address);
-        assert!(!memory_has(address, length, b"marker"));
-    }
-
-    /// Whether this process has the text in a range of its memory, be it freed.
-    #[cfg(target_os = "linux")]
-    fn memory_has(address: u64, length: usize, text: &[u8]) -> bool {
-        use std::os::unix::fs::FileExt;
-        let mut bytes = vec![0; length];
-        let memory = std::fs::File::open("/proc/self/mem").unwrap();
-        // Memory that was given back to the system cannot be read.
-        let read = memory.read_at(&mut bytes, address).unwrap_or(0);
-        bytes[..read].windows(text.len()).any(|part| part == text)
+        assert!(!memory::has(address, length, b"marker"));
     }
 }
