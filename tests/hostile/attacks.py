@@ -828,6 +828,16 @@ def hellos_without_end(target, until):
     return tls_garbage(target, until, lambda: first + (record + bytes(16384)) * 1024)
 
 
+def send_beneath_tls(peer, record):
+    """Sends a record as it is, on a connection that TLS was agreed on for."""
+    sock = socket.socket(fileno=os.dup(peer.sock.fileno()))
+    try:
+        sock.send(record)
+    except OSError as error:
+        peer.ended = type(error).__name__
+    sock.close()
+
+
 @attack(tls=True)
 def garbage_after_the_handshake(target, until):
     """A record that cannot be decrypted, on a connection that is in use."""
@@ -835,12 +845,7 @@ def garbage_after_the_handshake(target, until):
     while time.monotonic() < until:
         peer = Peer(target, until=until)
         peer.read(0.02)
-        sock = socket.socket(fileno=os.dup(peer.sock.fileno()))
-        try:
-            sock.send(bytes([23, 3, 3, 0, 100]) + random.randbytes(100))
-        except OSError as error:
-            peer.ended = type(error).__name__
-        sock.close()
+        send_beneath_tls(peer, bytes([23, 3, 3, 0, 100]) + random.randbytes(100))
         peer.read(0.2)
         report.ended(peer)
     return report
@@ -852,12 +857,7 @@ def renegotiation(target, until):
     report = Report()
     while time.monotonic() < until:
         peer = Peer(target.of_version(ssl.TLSVersion.TLSv1_2), until=until)
-        sock = socket.socket(fileno=os.dup(peer.sock.fileno()))
-        try:
-            sock.send(client_hello())
-        except OSError as error:
-            peer.ended = type(error).__name__
-        sock.close()
+        send_beneath_tls(peer, client_hello())
         peer.read(0.2)
         report.ended(peer)
     return report

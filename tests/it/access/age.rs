@@ -14,9 +14,8 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::support::{
     gateway::{authorized, channel, gateway, minimal, sandbox},
     time::{hastened, soon},
+    wire::{GOAWAY, Received, frame, next_frame},
 };
-
-const GOAWAY: u8 = 7;
 
 /// What was seen of the connections through a relay.
 #[derive(Clone, Default)]
@@ -58,19 +57,15 @@ async fn frames(
     note: &watch::Sender<Seen>,
 ) {
     let mut told_to_go = false;
-    loop {
-        let mut head = [0; 9];
-        if from.read_exact(&mut head).await.is_err() {
-            return;
-        }
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut frame = vec![0; 9 + length as usize];
-        frame[..9].copy_from_slice(&head);
-        if from.read_exact(&mut frame[9..]).await.is_err() {
-            return;
-        }
-        drop(to.write_all(&frame).await);
-        if head[3] == GOAWAY && !told_to_go {
+    while let Some(Received {
+        kind,
+        flags,
+        stream,
+        payload,
+    }) = next_frame(&mut from).await
+    {
+        drop(to.write_all(&frame(kind, flags, stream, &payload)).await);
+        if kind == GOAWAY && !told_to_go {
             told_to_go = true;
             note.send_modify(|seen| seen.told_to_go += 1);
         }

@@ -4,26 +4,16 @@ use std::net::SocketAddr;
 
 use chartbrew_sandbox as sandbox;
 use prost::Message;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
 use super::callers::{entry, for_callers};
 use crate::support::{
     gateway::{gateway, minimal, sandbox},
     pki::Directory,
-    time::soon,
-    wire::{CREATE, PREFACE, SETTINGS},
+    wire::{
+        CREATE, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS,
+        Wire, frame, header,
+    },
 };
-
-/// Types of frames (RFC 9113, 6), and the flags of those.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 type Header<'a> = (&'a str, &'a str);
 
@@ -40,46 +30,20 @@ async fn create(addr: SocketAddr, headers: &[Header<'_>]) {
     let message = minimal("m").encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     let message = [&[0], &length[..], &message].concat();
-    let headers: Vec<u8> = headers.iter().flat_map(literal).collect();
+    let headers: Vec<u8> = headers
+        .iter()
+        .flat_map(|(name, value)| header(name, value))
+        .collect();
     let frames = [
-        frame(HEADERS, END_HEADERS, &headers),
-        frame(DATA, END_STREAM, &message),
+        frame(HEADERS, END_HEADERS, 1, &headers),
+        frame(DATA, END_STREAM, 1, &message),
     ];
-    let mut stream = TcpStream::connect(addr).await.unwrap();
-    let bytes = [PREFACE, SETTINGS, &frames.concat()].concat();
-    stream.write_all(&bytes).await.unwrap();
-    soon(async {
-        loop {
-            let mut head = [0; 9];
-            if stream.read_exact(&mut head).await.is_err() {
-                return;
-            }
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; length as usize];
-            stream.read_exact(&mut payload).await.unwrap();
-            match (head[3], head[4] & END_STREAM) {
-                (HEADERS, END_STREAM) | (RST_STREAM | GOAWAY, _) => return,
-                _ => {}
-            }
+    let mut wire = Wire::open(addr, &[PREFACE, SETTINGS, &frames.concat()].concat()).await;
+    while let Some(frame) = wire.receive(&[HEADERS, RST_STREAM, GOAWAY]).await {
+        if frame.kind != HEADERS || frame.flags & END_STREAM != 0 {
+            return;
         }
-    })
-    .await;
-}
-
-/// A header as it is written without compression (RFC 7541, 6.2.2).
-fn literal((name, value): &Header<'_>) -> Vec<u8> {
-    let text = |text: &str| {
-        let short = u8::try_from(text.len()).ok().filter(|length| *length < 127);
-        [&[short.unwrap()], text.as_bytes()].concat()
-    };
-    [vec![0], text(name), text(value)].concat()
-}
-
-/// A frame of the first stream.
-fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let head = [length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
-    [&head, payload].concat()
+    }
 }
 
 #[tokio::test]

@@ -8,25 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     process::ask,
     tls::Tls,
-    wire::{PREFACE, SETTINGS},
+    wire::{
+        self, ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING_FRAME, PREFACE,
+        RST_STREAM, SETTINGS, SETTINGS_FRAME, next_frame,
+    },
 };
-
-/// Error codes (RFC 9113, 7).
-pub(crate) const NO_ERROR: u32 = 0;
-pub(crate) const INTERNAL_ERROR: u32 = 2;
-pub(crate) const REFUSED_STREAM: u32 = 7;
-pub(crate) const CANCEL: u32 = 8;
-
-/// Types of frames (RFC 9113, 6), and the flags of those.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS_FRAME: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 /// `:status` 200 and `content-type: application/json`, as HPACK writes them.
 const OK_JSON: &[u8] = b"\x88\x0f\x10\x10application/json";
@@ -70,18 +56,17 @@ impl Http2 {
     /// Waits for what the gateway sends. `None` at the end of the connection.
     pub(crate) async fn next(&mut self) -> Option<Sent> {
         loop {
-            let mut head = [0; 9];
-            self.stream.read_exact(&mut head).await.ok()?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let (kind, flags) = (head[3], head[4]);
-            let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            let mut payload = vec![0; length as usize];
-            self.stream.read_exact(&mut payload).await.ok()?;
+            let wire::Received {
+                kind,
+                flags,
+                stream: id,
+                payload,
+            } = next_frame(&mut self.stream).await?;
             match kind {
                 SETTINGS_FRAME if flags & ACK == 0 => {
                     self.frame(SETTINGS_FRAME, ACK, 0, &[]).await;
                 }
-                PING if flags & ACK == 0 => self.frame(PING, ACK, 0, &payload).await,
+                PING_FRAME if flags & ACK == 0 => self.frame(PING_FRAME, ACK, 0, &payload).await,
                 RST_STREAM if self.bodies.remove(&id).is_some() => {
                     return Some(Sent::Reset { id });
                 }
@@ -140,9 +125,7 @@ impl Http2 {
     }
 
     async fn frame(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &id.to_be_bytes()].concat();
-        self.write(&[&head, payload].concat()).await;
+        self.write(&wire::frame(kind, flags, id, payload)).await;
     }
 
     async fn write(&mut self, bytes: &[u8]) {

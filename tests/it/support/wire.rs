@@ -29,17 +29,22 @@ const PONG: &[u8] = &[0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 /// The path of the contract's method.
 pub(crate) const CREATE: &str = "/chartbrew.connection.v1.ConnectionService/Create";
 
-/// Types of frames.
+/// Types of frames (RFC 9113, 6), and the flags of those.
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS_FRAME: u8 = 4;
+pub(crate) const PING_FRAME: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const CONTINUATION: u8 = 9;
-/// Flags of frames.
+pub(crate) const ACK: u8 = 0x1;
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
-/// Codes of errors.
+/// Codes of errors (RFC 9113, 7).
+pub(crate) const NO_ERROR: u32 = 0;
+pub(crate) const INTERNAL_ERROR: u32 = 2;
 pub(crate) const REFUSED_STREAM: u32 = 7;
+pub(crate) const CANCEL: u32 = 8;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// A connection to the gateway that sends what it is told.
@@ -106,6 +111,21 @@ impl Received {
     }
 }
 
+/// The next frame. `None` at the end of the connection.
+pub(crate) async fn next_frame(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Received> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.ok()?;
+    let [a, b, c, kind, flags, id @ ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+    stream.read_exact(&mut payload).await.ok()?;
+    Some(Received {
+        kind,
+        flags,
+        stream: u32::from_be_bytes(id),
+        payload,
+    })
+}
+
 impl Wire {
     pub(crate) async fn open(addr: SocketAddr, bytes: &[u8]) -> Self {
         let mut stream = TcpStream::connect(addr).await.unwrap();
@@ -123,19 +143,9 @@ impl Wire {
     pub(crate) async fn receive(&mut self, kinds: &[u8]) -> Option<Received> {
         soon(async {
             loop {
-                let mut head = [0; 9];
-                self.0.read_exact(&mut head).await.ok()?;
-                let [a, b, c, kind, flags, stream @ ..] = head;
-                let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-                self.0.read_exact(&mut payload).await.ok()?;
-                if kinds.contains(&kind) {
-                    let stream = u32::from_be_bytes(stream);
-                    return Some(Received {
-                        kind,
-                        flags,
-                        stream,
-                        payload,
-                    });
+                let frame = next_frame(&mut self.0).await?;
+                if kinds.contains(&frame.kind) {
+                    return Some(frame);
                 }
             }
         })

@@ -17,11 +17,12 @@ use tokio::sync::Notify;
 
 use crate::support::{
     gateway::{authorized, failure, gateway, minimal, sandbox, trailer, with_id},
-    http2::{CANCEL, Http2, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, store},
+    http2::{Http2, store},
     process::Process,
     raw::Raw,
     time::soon,
     tls::{TlsUpstream, pass_on, speaks_http2},
+    wire::{CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM},
 };
 
 const BOTH: [&str; 2] = ["h2", "http/1.1"];
