@@ -19,6 +19,7 @@ mod methods;
 mod server;
 mod status;
 mod unread;
+mod waiting;
 
 use std::{path::PathBuf, time::Duration};
 

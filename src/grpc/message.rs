@@ -11,7 +11,6 @@
 //! message takes microseconds, so half of the processors at most decode such messages at the same time.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -30,7 +29,10 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, PollSemaphore, WaitForCancellationFutureOwned};
 use tower::BoxError;
 
-use super::call_record::{CallRecord, MessageRefusal};
+use super::{
+    call_record::{CallRecord, MessageRefusal},
+    waiting::Waiting,
+};
 use crate::telemetry::Method;
 
 /// Bytes that have come of messages that are waited for, all together.
@@ -53,21 +55,8 @@ pub(super) struct MessageLimits {
     grace_over: CancellationToken,
 }
 
-/// The messages that are waited for.
-#[derive(Debug, Default)]
-struct Queue {
-    /// In the order in which the waiting began.
-    waiting: BTreeMap<u64, Waiting>,
-    next: u64,
-    bytes: usize,
-}
-
-/// A message in the queue.
-#[derive(Debug)]
-struct Waiting {
-    bytes: usize,
-    waker: Waker,
-}
+/// The messages that are waited for, each with the task that reads it.
+type Queue = Waiting<Waker>;
 
 /// A body that keeps to the limits.
 #[derive(Debug)]
@@ -139,42 +128,20 @@ impl MessageLimits {
     }
 }
 
-// === impl Queue ===
-
-impl Queue {
-    /// Adds a message of which this much has come, or notes how much has come of one that is there.
-    /// Returns its place, or `None` if it was removed to make room.
-    fn wait(&mut self, place: Option<u64>, bytes: usize, waker: &Waker) -> Option<u64> {
-        let place = match place {
-            Some(place) => {
-                let waiting = self.waiting.get_mut(&place)?;
-                self.bytes = self.bytes - waiting.bytes + bytes;
-                waiting.bytes = bytes;
-                waiting.waker.clone_from(waker);
-                place
-            }
-            None => {
-                let place = self.next;
-                self.next += 1;
-                self.bytes += bytes;
-                let waker = waker.clone();
-                self.waiting.insert(place, Waiting { bytes, waker });
-                place
-            }
-        };
-        while self.bytes > MOST_BYTES || self.waiting.len() > MOST_WAITING {
-            let (_, oldest) = self.waiting.pop_first()?;
-            self.bytes -= oldest.bytes;
-            oldest.waker.wake();
+/// Adds a message of which this much has come, or notes how much has come of one that is there. Returns
+/// its place, or `None` if it was removed to make room.
+fn wait(queue: &mut Queue, place: Option<u64>, bytes: usize, waker: &Waker) -> Option<u64> {
+    let place = match place {
+        Some(place) => {
+            queue.resize(place, bytes)?.clone_from(waker);
+            place
         }
-        Some(place)
+        None => queue.add(bytes, waker.clone()),
+    };
+    while queue.bytes() > MOST_BYTES || queue.len() > MOST_WAITING {
+        queue.remove_oldest()?.wake();
     }
-
-    fn remove(&mut self, place: u64) {
-        if let Some(waiting) = self.waiting.remove(&place) {
-            self.bytes -= waiting.bytes;
-        }
-    }
+    Some(place)
 }
 
 // === impl Message ===
@@ -224,7 +191,7 @@ impl<B> LimitedBody<B> {
             .message
             .as_ref()
             .map_or(0, |message| message.kept.len());
-        self.place = limits.queue().wait(self.place, bytes, cx.waker());
+        self.place = wait(&mut limits.queue(), self.place, bytes, cx.waker());
         if self.place.is_none() {
             return Poll::Ready(MessageRefusal::Overloaded);
         }
@@ -359,21 +326,21 @@ mod tests {
     fn who_has_been_waited_for_longest_makes_room() {
         let mut queue = Queue::default();
         let waker = Waker::noop();
-        let first = queue.wait(None, MOST_BYTES / 2, waker);
-        let second = queue.wait(None, 1, waker);
-        assert_eq!(queue.wait(first, MOST_BYTES - 1, waker), first);
-        let third = queue.wait(None, 1, waker);
-        assert_eq!(queue.wait(first, MOST_BYTES, waker), None);
-        assert_eq!(queue.wait(second, 2, waker), second);
-        assert_eq!(queue.wait(third, 2, waker), third);
+        let first = wait(&mut queue, None, MOST_BYTES / 2, waker);
+        let second = wait(&mut queue, None, 1, waker);
+        assert_eq!(wait(&mut queue, first, MOST_BYTES - 1, waker), first);
+        let third = wait(&mut queue, None, 1, waker);
+        assert_eq!(wait(&mut queue, first, MOST_BYTES, waker), None);
+        assert_eq!(wait(&mut queue, second, 2, waker), second);
+        assert_eq!(wait(&mut queue, third, 2, waker), third);
         for place in [second, third] {
             queue.remove(place.unwrap());
         }
-        assert_eq!((queue.bytes, queue.waiting.len()), (0, 0));
+        assert_eq!((queue.bytes(), queue.len()), (0, 0));
 
         for _ in 0..2 * MOST_WAITING {
-            queue.wait(None, 0, waker);
+            wait(&mut queue, None, 0, waker);
         }
-        assert_eq!(queue.waiting.len(), MOST_WAITING);
+        assert_eq!(queue.len(), MOST_WAITING);
     }
 }

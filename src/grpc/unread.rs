@@ -4,12 +4,11 @@
 //! can have megabytes. So what waits of large responses has a limit for all callers together; beyond it,
 //! the response that has waited longest is given up, and its stream reset.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+
+use super::waiting::Waiting;
 
 /// Bytes of large responses that wait, all together.
 const MOST: usize = 128 * 1024 * 1024;
@@ -19,15 +18,7 @@ const PIECE: usize = 16 * 1024;
 
 /// The responses that wait, of all callers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unread(Arc<Mutex<Waiting>>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    /// In the order in which they began to wait.
-    responses: BTreeMap<u64, Bytes>,
-    next: u64,
-    bytes: usize,
-}
+pub(super) struct Unread(Arc<Mutex<Waiting<Bytes>>>);
 
 /// The message of a response, as long as it was not read to its end.
 #[derive(Debug)]
@@ -40,7 +31,7 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Place {
     unread: Unread,
-    key: u64,
+    place: u64,
 }
 
 /// What comes next of a message.
@@ -60,44 +51,18 @@ impl Unread {
         if message.len() <= PIECE {
             return Message::Small(message);
         }
-        let key = self.waiting().add(message);
-        let unread = self.clone();
-        Message::Large(Place { unread, key })
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl Waiting ===
-
-impl Waiting {
-    fn add(&mut self, message: Bytes) -> u64 {
-        let key = self.next;
-        self.next += 1;
-        self.bytes += message.len();
-        self.responses.insert(key, message);
+        let mut waiting = self.waiting();
+        let place = waiting.add(message.len(), message);
         // One that is too large by itself waits alone.
-        while self.bytes > MOST && self.responses.len() > 1 {
-            if let Some((_, oldest)) = self.responses.pop_first() {
-                self.bytes -= oldest.len();
-            }
+        while waiting.bytes() > MOST && waiting.len() > 1 {
+            waiting.remove_oldest();
         }
-        key
+        let unread = self.clone();
+        Message::Large(Place { unread, place })
     }
 
-    fn take(&mut self, key: u64) -> Piece {
-        let Some(message) = self.responses.get_mut(&key) else {
-            return Piece::GivenUp;
-        };
-        // Copied: a part would keep the memory of the whole.
-        let piece = Bytes::copy_from_slice(&message.split_to(PIECE.min(message.len())));
-        self.bytes -= piece.len();
-        match message.is_empty() {
-            true => Piece::Last(piece),
-            false => Piece::NotLast(piece),
-        }
+    fn waiting(&self) -> MutexGuard<'_, Waiting<Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,19 +72,33 @@ impl Message {
     pub(super) fn take(&mut self) -> Piece {
         match self {
             Self::Small(message) => Piece::Last(std::mem::take(message)),
-            Self::Large(place) => place.unread.waiting().take(place.key),
+            Self::Large(place) => place.take(),
         }
     }
 }
 
 // === impl Place ===
 
+impl Place {
+    fn take(&self) -> Piece {
+        let mut waiting = self.unread.waiting();
+        let Some(message) = waiting.get_mut(self.place) else {
+            return Piece::GivenUp;
+        };
+        // Copied: a part would keep the memory of the whole.
+        let piece = Bytes::copy_from_slice(&message.split_to(PIECE.min(message.len())));
+        let rest = message.len();
+        waiting.resize(self.place, rest);
+        match rest {
+            0 => Piece::Last(piece),
+            _ => Piece::NotLast(piece),
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut waiting = self.unread.waiting();
-        if let Some(rest) = waiting.responses.remove(&self.key) {
-            waiting.bytes -= rest.len();
-        }
+        self.unread.waiting().remove(self.place);
     }
 }
 
@@ -152,6 +131,6 @@ mod tests {
         assert_eq!(read(of(MOST + 1)), Some(MOST + 1));
         drop(of(half));
         let waiting = unread.waiting();
-        assert_eq!((waiting.bytes, waiting.responses.len()), (0, 0));
+        assert_eq!((waiting.bytes(), waiting.len()), (0, 0));
     }
 }
