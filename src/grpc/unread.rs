@@ -87,11 +87,10 @@ impl Place {
         };
         // Copied: a part would keep the memory of the whole.
         let piece = Bytes::copy_from_slice(&message.split_to(PIECE.min(message.len())));
-        let rest = message.len();
-        waiting.resize(self.place, rest);
-        match rest {
-            0 => Piece::Last(piece),
-            _ => Piece::NotLast(piece),
+        // Until the last piece the whole takes up its memory, and counts.
+        match message.is_empty() {
+            true => Piece::Last(piece),
+            false => Piece::NotLast(piece),
         }
     }
 }
@@ -115,6 +114,18 @@ mod tests {
                 Piece::GivenUp => return None,
             }
         }
+    }
+
+    #[test]
+    fn a_response_that_was_read_in_part_counts_whole() {
+        let unread = Unread::default();
+        let of = |bytes| unread.keep(Bytes::from(vec![0; bytes]));
+        let mut first = of(3 * PIECE);
+        assert!(matches!(first.take(), Piece::NotLast(_)));
+        let second = of(MOST - 2 * PIECE);
+        assert_eq!(read(first), None);
+        drop(second);
+        assert_eq!(unread.waiting().bytes(), 0);
     }
 
     #[test]
