@@ -231,20 +231,36 @@ where
     }
 
     /// What was kept, when nothing more comes.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(message) = self
-            .message
-            .as_mut()
-            .filter(|message| !message.kept.is_empty())
-        else {
-            return Poll::Ready(None);
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, MessageRefusal>> {
+        let kept = self.message.as_ref().filter(|it| !it.kept.is_empty());
+        let Some(is_small) = kept.map(Message::is_small) else {
+            return Poll::Ready(Ok(None));
         };
-        if !message.is_small() && self.turn.is_none() {
-            let turns = || PollSemaphore::new(self.limits.turns.clone());
-            let turn = self.waiting_for_turn.get_or_insert_with(turns);
-            self.turn = ready!(turn.poll_acquire(cx));
+        if !is_small && self.turn.is_none() {
+            self.turn = Some(ready!(self.poll_turn(cx))?);
         }
-        Poll::Ready(Some(std::mem::take(&mut message.kept).freeze()))
+        let message = self.message.as_mut();
+        let kept = message.map(|message| std::mem::take(&mut message.kept).freeze());
+        Poll::Ready(Ok(kept))
+    }
+
+    /// Waits for a turn to decode the message, within the limits of the wait for messages.
+    fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<OwnedSemaphorePermit, MessageRefusal>> {
+        let turns = || PollSemaphore::new(self.limits.turns.clone());
+        let turn = self.waiting_for_turn.get_or_insert_with(turns);
+        if let Poll::Ready(turn) = turn.poll_acquire(cx) {
+            return Poll::Ready(turn.ok_or(MessageRefusal::Overloaded));
+        }
+        self.poll_waiting(cx).map(|refusal| {
+            Err(match refusal {
+                // It has come; the gateway has no time for it.
+                MessageRefusal::TooSlow => MessageRefusal::Overloaded,
+                other => other,
+            })
+        })
     }
 }
 
@@ -266,7 +282,8 @@ where
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
                 Poll::Ready(None) => {
                     let rest = ready!(this.poll_rest(cx));
-                    return Poll::Ready(rest.map(Frame::data).map(Ok));
+                    let rest = rest.map_err(|refusal| this.refuse(refusal)).transpose();
+                    return Poll::Ready(rest.map(|rest| rest.map(Frame::data)));
                 }
                 Poll::Pending => {
                     return this
@@ -320,6 +337,25 @@ mod tests {
             }
             assert_eq!(got, message, "{piece}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_waits_for_its_turn_as_long_as_for_its_bytes() {
+        let timeout = Duration::from_secs(30);
+        let limits = MessageLimits::new(timeout, 1024, CancellationToken::new());
+        let all = u32::try_from(limits.turns.available_permits()).unwrap();
+        let turns = limits.turns.clone().acquire_many_owned(all).await.unwrap();
+        let compressed = || {
+            let message = http_body_util::Full::new(Bytes::from_static(&[1, 0, 0, 0, 1, 7]));
+            let method = Method::Known("Create");
+            let body = limits.limit(Request::new(message), method, &CallRecord::default());
+            http_body_util::BodyExt::collect(body.into_body())
+        };
+        let refused = tokio::time::timeout(2 * timeout, compressed()).await;
+        assert!(refused.is_ok_and(|message| message.is_err()));
+        assert_eq!(limits.queue().bytes(), 0);
+        drop(turns);
+        assert_eq!(compressed().await.unwrap().to_bytes().len(), 6);
     }
 
     #[test]
