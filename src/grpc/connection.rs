@@ -36,8 +36,8 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// How much the greatest age of connections differs, as a share of it (gRFC A9): connections that
 /// were made together do not end together.
 const AGE_JITTER: f64 = 0.1;
-/// How long an old connection has no call before it is closed. Its caller may have begun one before
-/// it learned that the connection ends.
+/// How long calls that begin on an old connection are accepted: its caller may have begun them before
+/// it learned that the connection ends. As long again, the last responses have to be sent.
 const AGE_LINGER: Duration = Duration::from_secs(10);
 /// Longer than any process runs.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -225,16 +225,13 @@ fn note(ended: hyper::Result<()>) {
     }
 }
 
-/// Returns when a connection has had no call for a while.
+/// Returns when the calls of an old connection have ended and their responses were sent. Some time after
+/// the GOAWAY it takes no more: a peer that has not answered it could begin calls without an end.
 async fn over(calls: &TaskTracker) {
+    sleep(AGE_LINGER).await;
     calls.close();
-    loop {
-        calls.wait().await;
-        sleep(AGE_LINGER).await;
-        if calls.is_empty() {
-            return;
-        }
-    }
+    calls.wait().await;
+    sleep(AGE_LINGER).await;
 }
 
 // === impl Seldom ===

@@ -122,6 +122,10 @@ impl<S> Layers<S> {
     where
         S: Service<Request<Box<LimitedBody<B>>>>,
     {
+        let [_, of_connection] = &self.calls;
+        if of_connection.is_closed() {
+            return Err(status::Context::new(record).connection_is_old());
+        }
         let method = methods::of(request.uri().path().trim_start_matches('/'));
         if matches!(method, Method::Known(_)) && !metadata::is_grpc(request.headers()) {
             return Err(status::Context::new(record).not_grpc());

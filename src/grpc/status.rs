@@ -74,6 +74,13 @@ impl Context {
         }
     }
 
+    /// The connection has ended for new calls, and the caller goes on as if it had not.
+    pub(super) fn connection_is_old(&self) -> Status {
+        let message = "the gateway takes no more calls on this connection, as its GOAWAY said; \
+                       nothing was sent";
+        self.status(Row::new(Code::Unavailable, "BAD_CALL", message))
+    }
+
     /// The request is no gRPC call.
     pub(super) fn not_grpc(&self) -> Status {
         let message = "the content-type is not application/grpc; nothing was sent";

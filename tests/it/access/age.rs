@@ -8,13 +8,17 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
     sync::watch,
+    time::timeout,
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::support::{
     gateway::{authorized, channel, gateway, minimal, sandbox},
     time::{hastened, soon},
-    wire::{GOAWAY, Received, frame, next_frame},
+    wire::{
+        CREATE, END_HEADERS, GOAWAY, HEADERS, PREFACE, Received, SETTINGS, frame, headers,
+        next_frame,
+    },
 };
 
 /// What was seen of the connections through a relay.
@@ -115,4 +119,34 @@ async fn a_stream_without_end_does_not_keep_an_old_connection() {
     assert!(watched.message().await.unwrap().is_some());
     let ended = hastened(Duration::from_secs(1), watched.message()).await;
     assert!(ended.is_err());
+}
+
+#[tokio::test]
+async fn an_old_connection_ends_though_its_caller_begins_calls_as_if_nothing_had_been_said() {
+    let sandbox = sandbox().await;
+    let gateway = gateway(&sandbox.url())
+        .with(|settings| settings.grpc.max_connection_age = Duration::from_millis(50))
+        .start_without_client()
+        .await;
+    let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+    stream
+        .write_all(&[PREFACE, SETTINGS].concat())
+        .await
+        .unwrap();
+    // It answers nothing, and has always a call whose message is still to come.
+    let ended = async {
+        let mut read = [0; 4096];
+        for id in (1..).step_by(2) {
+            let begin = frame(HEADERS, END_HEADERS, id, &headers(CREATE));
+            if stream.write_all(&begin).await.is_err() {
+                return;
+            }
+            let second = Duration::from_secs(1);
+            if let Ok(Ok(0) | Err(_)) = timeout(second, stream.read(&mut read)).await {
+                return;
+            }
+        }
+    };
+    hastened(Duration::from_secs(1), ended).await;
+    assert!(sandbox.requests().is_empty());
 }
