@@ -16,7 +16,13 @@
 mod file;
 pub mod token;
 
-use std::{collections::BTreeSet, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
 use subtle::ConstantTimeEq;
@@ -44,7 +50,14 @@ pub struct KnownCaller {
     certificate_names: Vec<String>,
     teams: Option<BTreeSet<i32>>,
     methods: Option<Vec<String>>,
-    limiter: Option<DefaultDirectRateLimiter>,
+    limiter: Option<Limiter>,
+}
+
+/// What a caller may call in a second.
+#[derive(Clone, Debug)]
+struct Limiter {
+    calls_per_second: NonZeroU32,
+    state: Arc<DefaultDirectRateLimiter>,
 }
 
 /// A call is of none of the callers.
@@ -91,7 +104,14 @@ impl Callers {
         with_certificates: bool,
         every: Duration,
     ) -> Result<Reloaded<Self>, FileProblem> {
-        let make = move |contents: &[reload::Content]| Self::of(contents, with_certificates);
+        let previous = Mutex::new(Vec::new());
+        let make = move |contents: &[reload::Content]| {
+            let mut callers = Self::of(contents, with_certificates)?;
+            let mut previous = previous.lock().unwrap_or_else(PoisonError::into_inner);
+            callers.take_over_limits(&previous);
+            (*previous).clone_from(&callers.entries);
+            Ok(callers)
+        };
         Reloaded::open(FileKind::Callers, files(path), every, make)
     }
 
@@ -104,6 +124,22 @@ impl Callers {
             None => Err("is not UTF-8".to_owned()),
         };
         callers.map_err(|problem| FileProblem::new(VARIABLE, problem))
+    }
+
+    /// What a caller has used of its rate stays used when the file changes in other things.
+    fn take_over_limits(&mut self, previous: &[Arc<KnownCaller>]) {
+        for caller in self.entries.iter_mut().filter_map(Arc::get_mut) {
+            let before = previous.iter().find(|before| before.name == caller.name);
+            let (Some(now), Some(before)) = (
+                &mut caller.limiter,
+                before.and_then(|before| before.limiter.as_ref()),
+            ) else {
+                continue;
+            };
+            if now.calls_per_second == before.calls_per_second {
+                now.state = before.state.clone();
+            }
+        }
     }
 
     /// The caller that has this token, these names in its certificate, or both.
@@ -177,8 +213,8 @@ impl KnownCaller {
         let Some(limiter) = &self.limiter else {
             return Ok(());
         };
-        let taken = limiter.check();
-        taken.map_err(|until| until.wait_time_from(limiter.clock().now()))
+        let taken = limiter.state.check();
+        taken.map_err(|until| until.wait_time_from(limiter.state.clock().now()))
     }
 
     fn has_token(&self, hash: &TokenHash) -> bool {
@@ -196,9 +232,17 @@ impl KnownCaller {
     }
 }
 
-/// At most so many calls in a second, and in a moment.
-fn limiter(calls_per_second: NonZeroU32) -> DefaultDirectRateLimiter {
-    RateLimiter::direct(Quota::per_second(calls_per_second))
+// === impl Limiter ===
+
+impl Limiter {
+    /// At most so many calls in a second, and in a moment.
+    fn new(calls_per_second: NonZeroU32) -> Self {
+        let state = RateLimiter::direct(Quota::per_second(calls_per_second));
+        Self {
+            calls_per_second,
+            state: Arc::new(state),
+        }
+    }
 }
 
 #[cfg(test)]

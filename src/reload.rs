@@ -13,7 +13,11 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 use zeroize::Zeroizing;
 
 use crate::telemetry::{self, Event, FileKind};
@@ -21,6 +25,8 @@ use crate::telemetry::{self, Event, FileKind};
 /// Largest file that is read, in bytes. It is more than the certificates of all authorities of a
 /// system take.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// How long reading may take before it counts as a failure: a network file system can hang for ever.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A file, and the setting that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +62,11 @@ pub type Make<T> = dyn Fn(&[Content]) -> Result<T, FileProblem> + Send + Sync;
 
 /// What was found when the files were last read, without the content itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Seen {
-    Content([u8; 32]),
-    Unreadable(FileProblem),
+struct Seen {
+    /// None if they could not be read.
+    digest: Option<[u8; 32]>,
+    /// None if they are in use.
+    problem: Option<FileProblem>,
 }
 
 // === impl File ===
@@ -80,6 +88,17 @@ impl FileProblem {
         Self {
             variable,
             problem: problem.into(),
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn unreadable(problem: FileProblem) -> Self {
+        Self {
+            digest: None,
+            problem: Some(problem),
         }
     }
 }
@@ -110,12 +129,16 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         make: impl Fn(&[Content]) -> Result<T, FileProblem> + Send + Sync + 'static,
     ) -> Result<Self, FileProblem> {
         let contents = read(&files)?;
-        let seen = Seen::Content(digest(&contents));
+        let seen = Seen {
+            digest: Some(digest(&contents)),
+            problem: None,
+        };
         let (sender, current) = watch::channel(Arc::new(make(&contents)?));
         telemetry::record(Event::Loaded {
             kind,
             is_used: true,
         });
+        let variable = files.first().map_or("", |file| file.variable);
         tokio::spawn(async move {
             let (files, make): (Arc<[File]>, Arc<Make<T>>) = (files.into(), Arc::new(make));
             let mut seen = seen;
@@ -125,7 +148,15 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
                     () = sleep(every) => {}
                 }
                 let (files, make, before) = (files.clone(), make.clone(), seen.clone());
-                let looked = spawn_blocking(move || look(&files, &before, &*make)).await;
+                let mut looking = spawn_blocking(move || look(&files, &before, &*make));
+                let Ok(looked) = timeout(READ_TIMEOUT, &mut looking).await else {
+                    let problem = FileProblem::new(variable, "cannot be read: it takes too long");
+                    report(kind, Some(&problem));
+                    seen = Seen::unreadable(problem);
+                    // Not asked again before this has ended: each would keep a thread.
+                    drop(looking.await);
+                    continue;
+                };
                 let Ok(Some((now, made))) = looked else {
                     continue;
                 };
@@ -166,22 +197,27 @@ pub fn once<T>(
     make(&read(files)?)
 }
 
-/// The value of files whose content is not the one that was seen before.
+/// The value of files of which something else is known than before: another content, or another problem.
+/// What was refused is tried again, since it can depend on the time, as a certificate does.
 fn look<T>(
     files: &[File],
     before: &Seen,
     make: &Make<T>,
 ) -> Option<(Seen, Result<T, FileProblem>)> {
-    let (seen, made) = match read(files) {
-        Ok(contents) => {
-            let seen = Seen::Content(digest(&contents));
-            if seen == *before {
-                return None;
-            }
-            (seen, make(&contents))
+    let contents = match read(files) {
+        Ok(contents) => contents,
+        Err(problem) => {
+            let seen = Seen::unreadable(problem.clone());
+            return (seen != *before).then_some((seen, Err(problem)));
         }
-        Err(problem) => (Seen::Unreadable(problem.clone()), Err(problem)),
     };
+    let digest = Some(digest(&contents));
+    if before.problem.is_none() && before.digest == digest {
+        return None;
+    }
+    let made = make(&contents);
+    let problem = made.as_ref().err().cloned();
+    let seen = Seen { digest, problem };
     (seen != *before).then_some((seen, made))
 }
 
@@ -207,9 +243,14 @@ fn read(files: &[File]) -> Result<Vec<Content>, FileProblem> {
 }
 
 fn read_file(path: &Path) -> io::Result<Content> {
+    // Asked first: opening a pipe waits for its writer.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let file = fs::File::open(path)?;
     // Room for all of it from the start: a buffer that grows leaves copies behind.
-    let length = file.metadata()?.len().min(MAX_BYTES);
+    let length = metadata.len().min(MAX_BYTES);
     let room = usize::try_from(length).unwrap_or_default() + 1;
     let mut content = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_BYTES + 1).read_to_end(&mut content)?;

@@ -17,7 +17,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use x509_parser::{
-    certificate::X509Certificate,
+    certificate::{Validity, X509Certificate},
     prelude::{FromDer, GeneralName},
 };
 
@@ -92,33 +92,51 @@ fn no_authority(variable: &'static str) -> FileProblem {
 
 /// When a certificate expires, in seconds since 1970.
 fn expiry(variable: &'static str, certificate: &CertificateDer<'_>) -> Result<i64, FileProblem> {
-    match X509Certificate::from_der(certificate) {
-        Ok((_, parsed)) => Ok(parsed.validity().not_after.timestamp()),
-        Err(_) => Err(FileProblem::new(
-            variable,
-            "contains a certificate that cannot be read",
-        )),
-    }
+    validity(variable, certificate).map(|validity| validity.not_after.timestamp())
+}
+
+/// When a certificate that is valid now expires, in seconds since 1970.
+///
+/// # Errors
+/// If it has expired, or is not valid yet.
+fn current_expiry(
+    variable: &'static str,
+    certificate: &CertificateDer<'_>,
+) -> Result<i64, FileProblem> {
+    let validity = validity(variable, certificate)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let expiry = validity.not_after.timestamp();
+    let problem = match now {
+        _ if now >= expiry => "has a certificate that has expired",
+        _ if now < validity.not_before.timestamp() => "has a certificate that is not valid yet",
+        _ => return Ok(expiry),
+    };
+    Err(FileProblem::new(variable, problem))
+}
+
+fn validity(
+    variable: &'static str,
+    certificate: &CertificateDer<'_>,
+) -> Result<Validity, FileProblem> {
+    let parsed = X509Certificate::from_der(certificate);
+    let validity = parsed.map(|(_, certificate)| certificate.validity().clone());
+    validity.map_err(|_| FileProblem::new(variable, "contains a certificate that cannot be read"))
 }
 
 /// When the first certificate of a chain expires, in seconds since 1970.
 ///
 /// # Errors
-/// If the one that the chain is for has expired already. Of the others some may have: a chain can have
-/// more of them than a peer needs.
+/// If the one that the chain is for has expired, or is not valid yet. Of the others some may have: a chain
+/// can have more of them than a peer needs.
 fn first_expiry(variable: &'static str, chain: &[CertificateDer<'_>]) -> Result<i64, FileProblem> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |since| since.as_secs());
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
     let mut first = i64::MAX;
     for (index, certificate) in chain.iter().enumerate() {
-        let at = expiry(variable, certificate)?;
-        if at <= now && index == 0 {
-            return Err(FileProblem::new(
-                variable,
-                "has a certificate that has expired",
-            ));
-        }
+        let at = match index {
+            0 => current_expiry(variable, certificate)?,
+            _ => expiry(variable, certificate)?,
+        };
         first = first.min(at);
     }
     Ok(first)
@@ -135,8 +153,10 @@ pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     };
     let names = alternatives.value.general_names.iter();
     let names = names.filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-        GeneralName::URI(name) => Some((*name).to_owned()),
+        // What looks like a name of the other kind is none: an authority that checks only one kind must not
+        // be able to give a name of the other.
+        GeneralName::DNSName(name) if !is_uri(name) => Some(name.to_ascii_lowercase()),
+        GeneralName::URI(name) if is_uri(name) => Some((*name).to_owned()),
         _ => None,
     });
     names.collect()
@@ -149,11 +169,15 @@ pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
 /// If it is neither.
 pub fn certificate_name(name: &str) -> Result<String, &'static str> {
     let is_text = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
-    match (is_text, name.contains("://")) {
+    match (is_text, is_uri(name)) {
         (true, true) => Ok(name.to_owned()),
         (true, false) if !name.contains(['*', ':', '/', '@', ',']) => Ok(name.to_ascii_lowercase()),
         _ => Err("must be a DNS name without wildcards, or a URI such as spiffe://example/billing"),
     }
+}
+
+fn is_uri(name: &str) -> bool {
+    name.contains("://")
 }
 
 #[cfg(test)]
@@ -177,10 +201,33 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_used_while_it_is_valid() {
+        let issued = |from, to| {
+            let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+            params.not_before = rcgen::date_time_ymd(from, 1, 1);
+            params.not_after = rcgen::date_time_ymd(to, 1, 1);
+            let key = rcgen::KeyPair::generate().unwrap();
+            params.self_signed(&key).unwrap().der().clone()
+        };
+        let (valid, expired, future) = (issued(2000, 4000), issued(2000, 2001), issued(3999, 4001));
+        let first = |chain: &[_]| first_expiry("A_FILE", chain).map_err(|problem| problem.problem);
+        let chain = [valid.clone(), expired.clone(), future.clone()];
+        assert_eq!(first(&chain), Ok(978_307_200));
+        assert_eq!(first(&[valid]), Ok(64_060_588_800));
+        assert!(first(&[expired]).unwrap_err().ends_with("has expired"));
+        assert!(first(&[future]).unwrap_err().ends_with("not valid yet"));
+    }
+
+    #[test]
     fn names_are_those_of_the_alternative_name_alone() {
+        let name = |text: &str| rcgen::string::Ia5String::try_from(text).unwrap();
         let mut params = rcgen::CertificateParams::new(["A.Example".to_owned()]).unwrap();
-        let uri = rcgen::string::Ia5String::try_from("spiffe://example/Billing").unwrap();
-        params.subject_alt_names.push(rcgen::SanType::URI(uri));
+        params.subject_alt_names.extend([
+            rcgen::SanType::URI(name("spiffe://example/Billing")),
+            // Of the other kind.
+            rcgen::SanType::DnsName(name("spiffe://example/admin")),
+            rcgen::SanType::URI(name("admin.example")),
+        ]);
         let common = rcgen::DnType::CommonName;
         params.distinguished_name.push(common, "common.example");
         let key = rcgen::KeyPair::generate().unwrap();

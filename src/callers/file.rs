@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroU32};
 
 use serde::Deserialize;
 
-use super::{KnownCaller, TokenHash, limiter};
+use super::{KnownCaller, Limiter, TokenHash};
 use crate::{proto, tls};
 
 /// Entries at most: each is a series of a metric.
@@ -94,7 +94,7 @@ fn known(entry: Entry, with_certificates: bool, taken: &mut Taken) -> Result<Kno
             None => None,
             Some(calls) => {
                 let calls = calls.ok().and_then(NonZeroU32::new);
-                Some(limiter(calls.ok_or(
+                Some(Limiter::new(calls.ok_or(
                     "calls_per_second must be a whole number greater than 0",
                 )?))
             }

@@ -1,3 +1,5 @@
+use tokio::time::Instant;
+
 use super::*;
 
 const HASH: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -94,6 +96,52 @@ fn a_caller_may_do_what_its_entry_says() {
     );
     let all = callers.identify(Some("all"), &[]).unwrap();
     assert!(all.may_use_team(3) && all.may_call(&method("List")) && all.take().is_ok());
+}
+
+#[tokio::test]
+async fn a_change_of_the_file_gives_no_caller_its_calls_again() {
+    let path = std::env::temp_dir().join(format!("callers-{}", uuid::Uuid::new_v4()));
+    let write = |rate: u32, team: u32| {
+        let entry = format!(
+            "[[caller]]\nname = \"a\"\ntoken_sha256 = [\"{HASH}\"]\ncalls_per_second = {rate}\nteams = [{team}]"
+        );
+        std::fs::write(path.with_extension("new"), entry).unwrap();
+        std::fs::rename(path.with_extension("new"), &path).unwrap();
+    };
+    write(1, 1);
+    let callers = Callers::open(path.clone(), false, Duration::from_millis(1)).unwrap();
+    let caller = || {
+        callers
+            .current()
+            .identify(Some("abc"), &[])
+            .unwrap()
+            .clone()
+    };
+    let changed = async |team| {
+        while !caller().may_use_team(team) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut is_shown = false;
+    for team in 2..100 {
+        let begun = Instant::now();
+        let first = caller().take();
+        write(1, team);
+        changed(i32::try_from(team).unwrap()).await;
+        let second = caller().take();
+        // After that time there is one more call to make.
+        if begun.elapsed() < Duration::from_secs(1) {
+            is_shown = first.is_ok();
+            assert!(second.is_err());
+            break;
+        }
+    }
+    assert!(is_shown);
+    // Another rate counts from the start.
+    write(2, 100);
+    changed(100).await;
+    assert!(caller().take().is_ok());
+    std::fs::remove_file(path).unwrap();
 }
 
 #[test]

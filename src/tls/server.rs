@@ -15,7 +15,8 @@ use rustls::{
 };
 
 use super::{
-    ALPN, certificates, expiry, first_expiry, names, no_authority, private_key, roots, unusable,
+    ALPN, certificates, current_expiry, expiry, first_expiry, names, no_authority, private_key,
+    roots, unusable,
 };
 use crate::{
     reload::{self, Content, File, FileProblem, Reloaded},
@@ -176,22 +177,18 @@ fn load(contents: &[Content], client_names: &[String]) -> Result<Loaded, FilePro
     })
 }
 
-/// When the last authority expires. Others may have expired: of two in turn the old one does so.
+/// When the last authority expires. Others may have expired, or be not valid yet: authorities take turns.
 ///
 /// # Errors
-/// If all have expired.
+/// If none is valid now.
 fn last_expiry(authorities: &[CertificateDer<'_>]) -> Result<i64, FileProblem> {
-    let mut last: Option<(i64, &CertificateDer<'_>)> = None;
+    let mut last = i64::MIN;
+    let mut valid = Err(FileProblem::new(CLIENT_CA, "contains no certificate"));
     for authority in authorities {
-        let at = expiry(CLIENT_CA, authority)?;
-        if last.is_none_or(|(last, _)| at > last) {
-            last = Some((at, authority));
-        }
+        last = last.max(expiry(CLIENT_CA, authority)?);
+        valid = valid.or_else(|_| current_expiry(CLIENT_CA, authority));
     }
-    match last {
-        Some((_, authority)) => first_expiry(CLIENT_CA, std::slice::from_ref(authority)),
-        None => Err(FileProblem::new(CLIENT_CA, "contains no certificate")),
-    }
+    valid.map(|_| last)
 }
 
 fn verifier(

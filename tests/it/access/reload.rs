@@ -121,6 +121,10 @@ async fn a_broken_pair_is_refused_with_one_line_and_the_old_one_kept() {
             "an expired one",
             authority.issue_expired(&["gateway.example"]).cert,
         ),
+        (
+            "one that is not valid yet",
+            authority.issue_for(&["gateway.example"], 3999..4096).cert,
+        ),
         ("a key", authority.issue(&["gateway.example"]).key),
     ];
     for (refusals, (case, content)) in broken.into_iter().enumerate() {
@@ -136,7 +140,7 @@ async fn a_broken_pair_is_refused_with_one_line_and_the_old_one_kept() {
         client.create(authorized(minimal("m"))).await.unwrap();
     }
     let lines = process.lines("ERROR");
-    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert_eq!(lines.len(), 5, "{lines:?}");
     for line in &lines {
         assert_eq!(
             line["message"],

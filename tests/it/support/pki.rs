@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -84,18 +85,19 @@ impl Authority {
 
     /// A certificate with these names: DNS names, and URIs.
     pub(crate) fn issue(&self, names: &[&str]) -> Pair {
-        self.issue_until(names, 4096)
+        self.issue_for(names, 2000..4096)
     }
 
     /// One that has expired.
     pub(crate) fn issue_expired(&self, names: &[&str]) -> Pair {
-        self.issue_until(names, 2001)
+        self.issue_for(names, 2000..2001)
     }
 
-    fn issue_until(&self, names: &[&str], year: i32) -> Pair {
+    /// One that is valid in these years.
+    pub(crate) fn issue_for(&self, names: &[&str], years: Range<i32>) -> Pair {
         let mut params = CertificateParams::default();
-        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
-        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
         params.subject_alt_names = names
             .iter()
             .map(|name| Ia5String::try_from(*name).unwrap())
