@@ -15,6 +15,8 @@
 mod gateways;
 #[path = "redis/outage.rs"]
 mod outage;
+#[path = "it/support/port.rs"]
+mod port;
 #[path = "redis/secrets.rs"]
 mod secrets;
 #[path = "redis/server.rs"]

@@ -31,6 +31,8 @@ mod gateway;
 #[cfg(feature = "redis-tests")]
 #[path = "soak/glitches.rs"]
 mod glitches;
+#[path = "it/support/port.rs"]
+mod port;
 #[path = "soak/report.rs"]
 mod report;
 #[cfg(feature = "redis-tests")]

@@ -4,6 +4,7 @@ pub(crate) mod collector;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod pki;
+pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod rpc;

@@ -2,13 +2,15 @@
 
 use std::{
     io::ErrorKind,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use chartbrew_gateway::delivery::request_id::{RedisSettings, Store, StoreSettings};
+
+use crate::port::Port;
 
 const INSTALL: &str = "redis-server is not installed: `apt-get install -y redis-server`, or set \
                        CHARTBREW_GATEWAY_SKIP_REDIS=1 to leave these tests out";
@@ -17,7 +19,7 @@ pub(crate) const UPSTREAM: &str = "http://h";
 
 /// Serves on loopback, keeps nothing on disk, and ends with this handle.
 pub(crate) struct Server {
-    port: u16,
+    port: Port,
     dir: PathBuf,
     /// More of its options.
     options: Vec<String>,
@@ -43,25 +45,19 @@ impl Server {
         let dir = std::env::temp_dir().join(name);
         std::fs::create_dir(&dir).unwrap();
         let options: Vec<_> = options.iter().copied().map(str::to_owned).collect();
-        for _ in 0..10 {
-            let port = free_port();
-            let mut process = spawn(port, &dir, &options);
-            if is_up(port, &mut process) {
-                return Self {
-                    port,
-                    dir,
-                    options,
-                    process,
-                };
-            }
-            // Another took the port in between.
-            end(&mut process);
+        let port = Port::reserve();
+        let mut process = spawn(&port, &dir, &options);
+        assert!(is_up(&port, &mut process));
+        Self {
+            port,
+            dir,
+            options,
+            process,
         }
-        panic!("redis-server does not start");
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.port.addr())
     }
 
     pub(crate) fn settings(&self) -> RedisSettings {
@@ -91,8 +87,8 @@ impl Server {
 
     /// Starts it again where it was.
     pub(crate) fn start_again(&mut self) {
-        self.process = spawn(self.port, &self.dir, &self.options);
-        assert!(is_up(self.port, &mut self.process));
+        self.process = spawn(&self.port, &self.dir, &self.options);
+        assert!(is_up(&self.port, &mut self.process));
     }
 
     /// Makes it fall silent: connections stay open and nothing is answered.
@@ -123,15 +119,15 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-fn spawn(port: u16, dir: &PathBuf, options: &[String]) -> Child {
+fn spawn(port: &Port, dir: &PathBuf, options: &[String]) -> Child {
     let mut command = Command::new("redis-server");
     command
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args([
+            "--port",
+            &port.addr().port().to_string(),
+            "--bind",
+            "127.0.0.1",
+        ])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(dir)
         .args(options)
@@ -144,12 +140,12 @@ fn spawn(port: u16, dir: &PathBuf, options: &[String]) -> Child {
     }
 }
 
-fn is_up(port: u16, process: &mut Child) -> bool {
+fn is_up(port: &Port, process: &mut Child) -> bool {
     for _ in 0..500 {
         if process.try_wait().unwrap().is_some() {
             return false;
         }
-        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if TcpStream::connect(port.addr()).is_ok() {
             return true;
         }
         std::thread::sleep(Duration::from_millis(10));

@@ -1,10 +1,6 @@
 //! The gateway as a process of its own, which can be killed.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    process::Stdio,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use tokio::{
     net::TcpStream,
@@ -13,13 +9,15 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
+use crate::port::Port;
+
 /// Neither a start nor an end takes longer, on a busy machine either.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Killed when dropped.
 pub(crate) struct Gateway {
     child: Child,
-    addr: SocketAddr,
+    port: Port,
     upstream: String,
     store: String,
 }
@@ -27,14 +25,10 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it before an upstream, with a store of request ids.
     pub(crate) async fn start(upstream: String, store: String) -> Self {
-        // Free now; nobody else asks for a port so soon again.
-        let addr = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let port = Port::reserve();
         let mut gateway = Self {
-            child: spawn(addr, &upstream, &store),
-            addr,
+            child: spawn(port.addr(), &upstream, &store),
+            port,
             upstream,
             store,
         };
@@ -44,14 +38,14 @@ impl Gateway {
 
     /// A connection that is made again when it has broken.
     pub(crate) fn channel(&self) -> Channel {
-        let endpoint = Channel::from_shared(format!("http://{}", self.addr));
+        let endpoint = Channel::from_shared(format!("http://{}", self.port.addr()));
         endpoint.unwrap().connect_lazy()
     }
 
     /// SIGKILL, and a new one in its place.
     pub(crate) async fn kill_and_restart(&mut self) {
         self.child.kill().await.unwrap();
-        self.child = spawn(self.addr, &self.upstream, &self.store);
+        self.child = spawn(self.port.addr(), &self.upstream, &self.store);
         self.is_up().await;
     }
 
@@ -66,7 +60,7 @@ impl Gateway {
 
     async fn is_up(&mut self) {
         let up = async {
-            while TcpStream::connect(self.addr).await.is_err() {
+            while TcpStream::connect(self.port.addr()).await.is_err() {
                 assert!(self.child.try_wait().unwrap().is_none());
                 sleep(Duration::from_millis(2)).await;
             }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Handle, Outcome, WINDOW, outcome};
 use crate::support::{
     gateway::{Gateway, gateway, minimal, sandbox, sandbox_that_keeps_for},
+    port::Port,
     raw::{Raw, closes_when_idle},
 };
 
@@ -151,7 +152,7 @@ async fn an_upstream_that_ignores_expect_costs_one_wait() {
 
 /// A TCP proxy before an upstream that can be started again, on the same port.
 struct Restarting {
-    addr: SocketAddr,
+    port: Port,
     upstream: SocketAddr,
     running: JoinHandle<()>,
     stop: CancellationToken,
@@ -159,11 +160,11 @@ struct Restarting {
 
 impl Restarting {
     async fn start(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let (port, stop) = (Port::reserve(), CancellationToken::new());
+        let listener = TcpListener::bind(port.addr()).await.unwrap();
         let running = tokio::spawn(pass_on(listener, upstream, stop.clone()));
         Self {
-            addr,
+            port,
             upstream,
             running,
             stop,
@@ -175,7 +176,7 @@ impl Restarting {
     async fn restart(&mut self) {
         self.stop.cancel();
         (&mut self.running).await.unwrap();
-        let listener = TcpListener::bind(self.addr).await.unwrap();
+        let listener = TcpListener::bind(self.port.addr()).await.unwrap();
         self.stop = CancellationToken::new();
         self.running = tokio::spawn(pass_on(listener, self.upstream, self.stop.clone()));
     }
@@ -207,7 +208,7 @@ async fn an_upstream_that_restarts_between_two_requests_costs_nothing() {
     const AFTER: usize = 1;
     let sandbox = sandbox().await;
     let mut upstream = Restarting::start(sandbox.addr()).await;
-    let url = format!("http://{}", upstream.addr);
+    let url = format!("http://{}", upstream.port.addr());
     let restarts = creates().div_ceil(BEFORE + AFTER);
     for restart in 0..restarts {
         let gateway = gateway(&url).start().await;

@@ -10,9 +10,11 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::Notify,
 };
+
+use super::port::Port;
 
 /// Hands every connection, with its number from 0, to a script.
 pub(crate) struct Raw {
@@ -61,14 +63,11 @@ impl Raw {
 }
 
 /// An address that refuses connections for as long as this process runs.
-///
-/// Its socket is bound and never listens. A port that is free again would be given to another test.
 pub(crate) async fn nobody() -> String {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = socket.local_addr().unwrap();
-    std::mem::forget(socket);
-    format!("http://{address}")
+    let port = Port::reserve();
+    let url = format!("http://{}", port.addr());
+    std::mem::forget(port);
+    url
 }
 
 /// The gateway's end of a connection.
