@@ -5,6 +5,7 @@ mod demo;
 mod health;
 
 use std::{
+    env,
     error::Error,
     io::{self, Write},
     process::ExitCode,
@@ -13,7 +14,7 @@ use std::{
 use chartbrew_gateway::{
     app::App,
     callers::{self, token::TokenHash},
-    config::{Args, Config},
+    config::{self, Args, Config},
     shutdown::Signals,
     telemetry,
 };
@@ -63,17 +64,25 @@ impl Cli {
             Command::Serve(args) => {
                 let config = Config::read(&args)?;
                 let _logging = config.logs.init()?;
-                runtime(&config)?.block_on(serve(config))
+                for variable in unknown_variables() {
+                    tracing::warn!(variable, "no setting has this name");
+                }
+                run(runtime(&config)?, serve(config))
             }
             #[cfg(feature = "demo")]
             Command::Demo(args) => {
                 let mut config = Config::read(&args)?;
+                if config.app.grpc.tls.is_on() {
+                    return Err(
+                        "demo has no TLS: unset GATEWAY_TLS_CERT, or use sandbox and serve".into(),
+                    );
+                }
                 // A person reads what the demo prints: no lines of the log between it.
                 if config.logs.filter == telemetry::Logs::default().filter {
                     config.logs.filter = "warn".to_owned();
                 }
                 let _logging = config.logs.init()?;
-                runtime(&config)?.block_on(demo::run(config))
+                run(runtime(&config)?, demo::run(config))
             }
             #[cfg(feature = "demo")]
             Command::Sandbox { listen } => {
@@ -90,6 +99,20 @@ impl Cli {
     }
 }
 
+/// Runs to the end. A file that hangs while it is read must not keep the process.
+fn run(
+    runtime: Runtime,
+    what: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    let ended = runtime.block_on(what);
+    runtime.shutdown_background();
+    ended
+}
+
+fn unknown_variables() -> Vec<String> {
+    config::unknown_variables(env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
 fn runtime(config: &Config) -> io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.worker_threads {
@@ -101,11 +124,24 @@ fn runtime(config: &Config) -> io::Result<Runtime> {
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let signals = Signals::catch()?;
     let upstream = config.app.chartbrew.url.clone();
+    let grpc = &config.app.grpc;
+    let (own_token, callers) = (grpc.own_token.is_some(), grpc.callers_file.is_some());
+    let (tls, client_certificates) = (grpc.tls.is_on(), grpc.tls.needs_client_certificates());
     let request_ids = config.app.request_id_store.name();
     let telemetry = telemetry::start(config.telemetry)?;
     let app = App::bind(config.app).await?;
     let admin = app.admin_addr().map(tracing::field::display);
-    tracing::info!(addr = %app.grpc_addr(), admin, %upstream, request_ids, "serving");
+    tracing::info!(
+        addr = %app.grpc_addr(),
+        admin,
+        %upstream,
+        request_ids,
+        tls,
+        client_certificates,
+        own_token,
+        callers,
+        "serving"
+    );
     let ended = signals
         .run(|stopped| app.run(async { stopped.await.unwrap_or_default() }))
         .await;
@@ -130,6 +166,9 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 fn check(args: &Args) -> Result<ExitCode, Failure> {
     let lines = args.lines();
     Config::read(args)?;
+    for variable in unknown_variables() {
+        eprintln!("chartbrew-gateway: {variable}: no setting has this name");
+    }
     print(&lines)
 }
 

@@ -16,7 +16,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
-pub use self::args::Args;
+pub use self::args::{Args, unknown_variables};
 use crate::{
     app,
     telemetry::{Logs, Settings as Telemetry},
@@ -43,5 +43,10 @@ pub struct Problems(Vec<String>);
 impl Problems {
     fn add(&mut self, variable: &str, problem: impl std::fmt::Display) {
         self.0.push(format!("{variable}: {problem}"));
+    }
+
+    /// Whether there is one of a variable whose name begins like this.
+    fn have(&self, variable: &str) -> bool {
+        self.0.iter().any(|problem| problem.starts_with(variable))
     }
 }

@@ -138,21 +138,22 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
             kind,
             is_used: true,
         });
-        let variable = files.first().map_or("", |file| file.variable);
         tokio::spawn(async move {
-            let (files, make): (Arc<[File]>, Arc<Make<T>>) = (files.into(), Arc::new(make));
+            let (all, make): (Arc<[File]>, Arc<Make<T>>) = (files.into(), Arc::new(make));
             let mut seen = seen;
             loop {
                 tokio::select! {
                     () = sender.closed() => return,
                     () = sleep(every) => {}
                 }
-                let (files, make, before) = (files.clone(), make.clone(), seen.clone());
+                let (files, make, before) = (all.clone(), make.clone(), seen.clone());
                 let mut looking = spawn_blocking(move || look(&files, &before, &*make));
                 let Ok(looked) = timeout(READ_TIMEOUT, &mut looking).await else {
-                    let problem = FileProblem::new(variable, "cannot be read: it takes too long");
-                    report(kind, Some(&problem));
-                    seen = Seen::unreadable(problem);
+                    let slow = Seen::unreadable(too_slow(&all));
+                    if slow != seen {
+                        report(kind, slow.problem.as_ref());
+                    }
+                    seen = slow;
                     // Not asked again before this has ended: each would keep a thread.
                     drop(looking.await);
                     continue;
@@ -221,6 +222,16 @@ fn look<T>(
     (seen != *before).then_some((seen, made))
 }
 
+fn too_slow(files: &[File]) -> FileProblem {
+    let variables: Vec<_> = files.iter().map(|file| file.variable).collect();
+    let variable = variables.first().copied().unwrap_or_default();
+    let problem = match variables.len() {
+        1 => "cannot be read: it takes too long".to_owned(),
+        _ => format!("one of {} takes too long to be read", variables.join(", ")),
+    };
+    FileProblem::new(variable, problem)
+}
+
 fn report(kind: FileKind, problem: Option<&FileProblem>) {
     let is_used = problem.is_none();
     telemetry::record(Event::Loaded { kind, is_used });
@@ -244,13 +255,12 @@ fn read(files: &[File]) -> Result<Vec<Content>, FileProblem> {
 
 fn read_file(path: &Path) -> io::Result<Content> {
     // Asked first: opening a pipe waits for its writer.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
+    if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let file = fs::File::open(path)?;
     // Room for all of it from the start: a buffer that grows leaves copies behind.
-    let length = metadata.len().min(MAX_BYTES);
+    let length = file.metadata()?.len().min(MAX_BYTES);
     let room = usize::try_from(length).unwrap_or_default() + 1;
     let mut content = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_BYTES + 1).read_to_end(&mut content)?;

@@ -52,9 +52,18 @@ fn private_key(
 /// What is wrong with a certificate and its key, each by its setting, that rustls does not take.
 fn unusable(cert: &'static str, key: &'static str, error: &Error) -> FileProblem {
     match error {
-        Error::InconsistentKeys(_) => FileProblem::new(key, "is not the key of the certificate"),
-        Error::InvalidCertificate(_) => FileProblem::new(cert, "has an invalid certificate"),
-        _ => FileProblem::new(key, "cannot be used: RSA, ECDSA and Ed25519 keys can"),
+        Error::InconsistentKeys(_) => FileProblem::new(
+            key,
+            format!("is not the key of the first certificate of {cert}"),
+        ),
+        Error::InvalidCertificate(_) => FileProblem::new(
+            cert,
+            "has a certificate that cannot be used; it must be of X.509 version 3",
+        ),
+        _ => FileProblem::new(
+            key,
+            "cannot be used; keys of RSA with 2048 bits or more, of ECDSA on P-256 or P-384 and of Ed25519 can",
+        ),
     }
 }
 

@@ -64,10 +64,19 @@ pub(super) fn read(text: &str, with_certificates: bool) -> Result<Vec<KnownCalle
 fn invalid(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map_or(1, |before| before.matches('\n').count() + 1);
-    format!(
-        "line {line}: is not TOML with [[caller]] and its keys name, token_sha256, \
-         certificate_names, teams, methods and calls_per_second"
-    )
+    let message = error.message();
+    let problem = match () {
+        () if message.starts_with("missing field") => "an entry needs a name",
+        () if message.starts_with("unknown field") => {
+            "unknown key: there is [[caller]] with name, token_sha256, certificate_names, teams, methods and \
+             calls_per_second"
+        }
+        () if message.starts_with("invalid type") || message.starts_with("invalid value") => {
+            "a value is of another type: [[caller]] and lists have brackets, texts have quotes, numbers have none"
+        }
+        () => "is not valid TOML",
+    };
+    format!("line {line}: {problem}")
 }
 
 fn known(entry: Entry, with_certificates: bool, taken: &mut Taken) -> Result<KnownCaller, String> {

@@ -150,11 +150,17 @@ fn what_is_wrong_is_named_and_no_value_is_repeated() {
         |more: &str| format!("[[caller]]\nname = \"a\"\ntoken_sha256 = [\"{HASH}\"]\n{more}");
     let cases = [
         (String::new(), "has no [[caller]]"),
-        ("marker".to_owned(), "line 1: is not TOML"),
-        (entry("marker = 1"), "line 4: is not TOML"),
-        (entry("teams = \"marker\""), "line 4: is not TOML"),
-        (entry("[other]\nmarker = 1"), "line 4: is not TOML"),
-        ("[[caller]]\ntoken_sha256 = []".to_owned(), "is not TOML"),
+        ("marker".to_owned(), "line 1: is not valid TOML"),
+        (entry("marker = 1"), "line 4: unknown key"),
+        (
+            entry("teams = \"marker\""),
+            "line 4: a value is of another type",
+        ),
+        (entry("[other]\nmarker = 1"), "line 4: unknown key"),
+        (
+            "[[caller]]\ntoken_sha256 = []".to_owned(),
+            "an entry needs a name",
+        ),
         (
             "[[caller]]\nname = \"mar ker\"".to_owned(),
             "caller number 1: name must be",

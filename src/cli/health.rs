@@ -1,7 +1,9 @@
 //! `chartbrew-gateway health`: asks a gateway whether it serves, for probes that run a command.
 
 use std::{
-    env, io,
+    env,
+    error::Error,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -10,12 +12,16 @@ use std::{
 };
 
 use chartbrew_gateway::tls::probe::Files;
+use clap::value_parser;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -27,13 +33,13 @@ use super::{Failure, print};
 #[derive(Debug, clap::Args)]
 pub(super) struct Health {
     /// Where it listens. Unset: GATEWAY_LISTEN, on this machine.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     target: Option<SocketAddr>,
     /// The service that is asked for. Empty: the gateway as a whole.
     #[arg(long, value_name = "NAME", default_value = "")]
     service: String,
     /// How many seconds it may take.
-    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = value_parser!(u64).range(1..))]
     timeout: u64,
     /// Connects with TLS. So it does without --target too, if GATEWAY_TLS_CERT is set.
     #[arg(long)]
@@ -80,8 +86,25 @@ impl Health {
         };
         let mut client = HealthClient::new(self.connect().await?);
         let response = client.check(request).await;
-        let response = response.map_err(|status| format!("the gateway answers {status}"))?;
+        let response = response.map_err(|status| self.failure(&status))?;
         Ok(response.into_inner().status())
+    }
+
+    /// What a failure means: the gateway's words, or why there are none.
+    fn failure(&self, status: &Status) -> String {
+        match status.source() {
+            None => format!(
+                "the gateway responds {:?}: {}",
+                status.code(),
+                status.message()
+            ),
+            Some(cause) if self.has_tls() => reason(cause),
+            Some(cause) => format!("{}; a port with TLS needs --tls", reason(cause)),
+        }
+    }
+
+    fn has_tls(&self) -> bool {
+        self.tls || self.ca.is_some() || self.target.is_none() && is_set("GATEWAY_TLS_CERT")
     }
 
     async fn connect(&self) -> Result<Channel, Failure> {
@@ -89,10 +112,8 @@ impl Health {
             Some(target) => target,
             None => own_address()?,
         };
-        let has_tls =
-            self.tls || self.ca.is_some() || self.target.is_none() && is_set("GATEWAY_TLS_CERT");
         let endpoint = Endpoint::try_from(format!("http://{target}"))?;
-        if !has_tls {
+        if !self.has_tls() {
             return Ok(endpoint.connect().await?);
         }
         if self.ca.is_none() && !target.ip().is_loopback() {
@@ -121,11 +142,16 @@ impl Health {
 }
 
 /// An error and what caused it, on one line.
-fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
     let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
     texts.dedup();
     texts.join(": ")
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "must be an IP address and a port: 127.0.0.1:50051")
 }
 
 fn is_set(variable: &str) -> bool {
@@ -137,9 +163,7 @@ fn own_address() -> Result<SocketAddr, Failure> {
     let listen = env::var("GATEWAY_LISTEN").unwrap_or_default();
     let mut addr = match listen.trim() {
         "" => chartbrew_gateway::app::Settings::default().listen,
-        text => text
-            .parse()
-            .map_err(|_| "GATEWAY_LISTEN: must be an IP address and a port")?,
+        text => address(text).map_err(|problem| format!("GATEWAY_LISTEN: {problem}"))?,
     };
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr {

@@ -34,6 +34,28 @@ impl Args {
     }
 }
 
+/// Which of these variables of the environment look like settings and are none: most are misspelt.
+/// Left out are those that Kubernetes makes in every container for a Service whose name begins like this.
+#[must_use]
+pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let of_a_service = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"];
+    let is_setting = |name: &str| {
+        let mut settings = GROUPS.iter().flat_map(|group| group.settings);
+        settings.any(|setting| setting.variable == name)
+    };
+    let is_unknown = |name: &String| {
+        ["GATEWAY_", "CHARTBREW_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+            && !is_setting(name)
+            && !name.ends_with("_PORT")
+            && !of_a_service.iter().any(|part| name.contains(part))
+    };
+    let mut names: Vec<_> = names.into_iter().filter(is_unknown).collect();
+    names.sort_unstable();
+    names
+}
+
 fn show(variable: &str, text: &str) -> String {
     let mut settings = GROUPS.iter().flat_map(|group| group.settings);
     match settings.find(|setting| setting.variable == variable) {

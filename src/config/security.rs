@@ -29,10 +29,13 @@ fn access(grpc: &grpc::Settings, problems: &mut Problems) {
     let tls = grpc.tls.check();
     let callers = match &grpc.callers_file {
         None => Ok(()),
-        Some(_) if grpc.own_token.is_none() => Err(FileProblem::new(
-            "GATEWAY_CALLERS_FILE",
-            "is for a gateway with a token of its own: set CHARTBREW_TOKEN_FILE or CHARTBREW_TOKEN",
-        )),
+        // Unless it is set and cannot be used, which is a problem already.
+        Some(_) if grpc.own_token.is_none() && !problems.have("CHARTBREW_TOKEN") => {
+            Err(FileProblem::new(
+                "GATEWAY_CALLERS_FILE",
+                "is for a gateway with a token of its own: set CHARTBREW_TOKEN_FILE or CHARTBREW_TOKEN",
+            ))
+        }
         Some(path) => Callers::check(path.clone(), with_certificates),
     };
     for problem in [tls, callers].into_iter().filter_map(Result::err) {

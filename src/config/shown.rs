@@ -53,8 +53,11 @@ impl<T: Shown> Shown for Option<T> {
 }
 
 /// In place of a secret.
-pub(super) fn hidden(_secret: &str) -> String {
-    "(hidden)".to_owned()
+pub(super) fn hidden(secret: &str) -> String {
+    match secret {
+        "" => String::new(),
+        _ => "(hidden)".to_owned(),
+    }
 }
 
 /// The text with the password hidden, if it is a URL that has one.

@@ -191,7 +191,11 @@ fn who_may_call_must_be_said_and_tokens_must_not_come_in_clear() {
     const CLEAR: &str = "--allow-plaintext=true";
     let who = "GATEWAY_LISTEN: is not a loopback address, and every caller would act";
     let clear = "GATEWAY_LISTEN: is not a loopback address, and callers' tokens would arrive";
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 22] = [
+        (
+            &["--chartbrew-token-file=@marker", CALLERS],
+            "CHARTBREW_TOKEN_FILE: cannot be read",
+        ),
         (&[TOKEN, "--listen=127.0.0.1:1"], ""),
         (&[TOKEN, "--listen=[::1]:1"], ""),
         (&[EVERYWHERE], ""),
@@ -227,7 +231,7 @@ fn who_may_call_must_be_said_and_tokens_must_not_come_in_clear() {
         ),
         (
             &[TOKEN, "--callers-file=@garbage"],
-            "GATEWAY_CALLERS_FILE: line 1: is not TOML",
+            "GATEWAY_CALLERS_FILE: line 1: is not valid TOML",
         ),
     ];
     let files = Files::new();

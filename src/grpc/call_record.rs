@@ -46,8 +46,8 @@ pub(super) enum MessageRefusal {
     #[error("the message did not arrive in time")]
     TooSlow,
     /// The messages that are waited for take up more memory than they may, and this one has been waited for
-    /// longest.
-    #[error("too many messages are waited for")]
+    /// longest; or it was not its turn to be decoded in time.
+    #[error("too many messages are waited for or decoded")]
     Overloaded,
     /// The gateway's grace period is over.
     #[error("the gateway is stopping")]

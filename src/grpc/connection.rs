@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     io,
+    net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -61,7 +62,14 @@ pub(super) struct Connections<S> {
 
 /// Lets something happen only now and then.
 #[derive(Debug, Default)]
-pub(super) struct Seldom(Mutex<Option<Instant>>);
+pub(super) struct Seldom(Mutex<Last>);
+
+/// When it last happened, and how often it was not allowed to since then.
+#[derive(Debug, Default)]
+struct Last {
+    at: Option<Instant>,
+    left_out: u64,
+}
 
 // === impl Connections ===
 
@@ -102,6 +110,7 @@ where
         let Some(tls) = &self.tls else {
             return self.serve_calls(stream, None, permit);
         };
+        let peer = stream.peer_addr().ok();
         let acceptor = TlsAcceptor::from((*tls.current()).clone());
         let this = self.clone();
         let handshake = timeout(self.handshake_timeout, acceptor.accept(stream));
@@ -112,7 +121,7 @@ where
                     let names = names(&stream);
                     this.serve_calls(Box::new(stream), names, permit);
                 }
-                Err((cause, error)) => this.handshake_failed(cause, &error),
+                Err((cause, error)) => this.handshake_failed(peer, cause, &error),
             }
         });
     }
@@ -124,10 +133,17 @@ where
         self.open.wait().await;
     }
 
-    fn handshake_failed(&self, cause: HandshakeFailure, error: &io::Error) {
+    fn handshake_failed(
+        &self,
+        peer: Option<SocketAddr>,
+        cause: HandshakeFailure,
+        error: &io::Error,
+    ) {
         telemetry::record(Event::HandshakeFailed(cause));
-        if self.log.may_now() {
-            tracing::info!(%error, "a TLS handshake failed");
+        if let Some(left_out) = self.log.may_now() {
+            let peer = peer.map(tracing::field::display);
+            let error = tls::server::reason(error);
+            tracing::info!(peer, %error, left_out, "a TLS handshake failed");
         }
     }
 
@@ -237,14 +253,16 @@ async fn over(calls: &TaskTracker) {
 // === impl Seldom ===
 
 impl Seldom {
-    /// Whether it has not happened for a while. It counts as happening now.
-    pub(super) fn may_now(&self) -> bool {
+    /// If it has not happened for a while: how often it was not allowed to since then. It counts as
+    /// happening now.
+    pub(super) fn may_now(&self) -> Option<u64> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|last| last.elapsed() > LOG_PAUSE);
-        if may {
-            *last = Some(Instant::now());
+        if last.at.is_some_and(|at| at.elapsed() <= LOG_PAUSE) {
+            last.left_out += 1;
+            return None;
         }
-        may
+        last.at = Some(Instant::now());
+        Some(std::mem::take(&mut last.left_out))
     }
 }
 

@@ -172,8 +172,8 @@ async fn accept(
             (Ok((stream, _)), Ok(permit)) => connections.serve(stream, permit),
             (Ok(_), Err(_)) => {
                 telemetry::record(Event::ConnectionRefused);
-                if log.may_now() {
-                    tracing::info!("connections are refused: the limit is reached");
+                if let Some(left_out) = log.may_now() {
+                    tracing::info!(left_out, "connections are refused: the limit is reached");
                 }
             }
             (Err(error), _) => {

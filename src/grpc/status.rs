@@ -78,7 +78,7 @@ impl Context {
     pub(super) fn connection_is_old(&self) -> Status {
         let message = "the gateway takes no more calls on this connection, as its GOAWAY said; \
                        nothing was sent";
-        self.status(Row::new(Code::Unavailable, "BAD_CALL", message))
+        self.status(Row::new(Code::Unavailable, "BAD_CALL", message).retry_in(OVERLOADED_RETRY))
     }
 
     /// The request is no gRPC call.
@@ -164,7 +164,7 @@ impl Context {
             MessageRefusal::Overloaded => Row::new(
                 Code::ResourceExhausted,
                 "OVERLOADED",
-                "the gateway waits for as many messages as it has memory for; nothing was sent",
+                "the gateway has too many messages to read or to decode; nothing was sent",
             )
             .retry_in(OVERLOADED_RETRY),
             MessageRefusal::Stopping => {

@@ -53,10 +53,13 @@ impl Unread {
         }
         let mut waiting = self.waiting();
         let place = waiting.add(message.len(), message);
+        let mut given_up = Vec::new();
         // One that is too large by itself waits alone.
         while waiting.bytes() > MOST && waiting.len() > 1 {
-            waiting.remove_oldest();
+            given_up.extend(waiting.remove_oldest());
         }
+        // Their memory is given back when others can go on.
+        drop(waiting);
         let unread = self.clone();
         Message::Large(Place { unread, place })
     }
@@ -97,7 +100,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.unread.waiting().remove(self.place);
+        let message = self.unread.waiting().remove(self.place);
+        // The guard is gone by here: others need not wait until the memory is given back.
+        drop(message);
     }
 }
 

@@ -69,7 +69,15 @@ impl Settings {
             None => Some(trusting_the_system()?),
             Some(_) => None,
         };
-        let make = move |contents: &[Content]| make(config(system.as_ref(), contents)?);
+        let make = move |contents: &[Content]| {
+            let (config, expiry) = config(system.as_ref(), contents)?;
+            let made = make(config)?;
+            if let Some(at) = expiry {
+                let certificate = Certificate::ChartbrewClient;
+                telemetry::record(Event::Expires { certificate, at });
+            }
+            Ok(made)
+        };
         match files.is_empty() {
             true => make(&[]).map(Reloaded::fixed),
             false => Reloaded::open(FileKind::ChartbrewTls, files, every, make),
@@ -87,19 +95,21 @@ impl Settings {
 }
 
 /// `contents`: the authorities, unless those of the system are trusted, then the certificate and its
-/// key, if there are any.
-fn config(system: Option<&Trusting>, contents: &[Content]) -> Result<ClientConfig, FileProblem> {
+/// key, if there are any. With the configuration comes when that certificate expires.
+fn config(
+    system: Option<&Trusting>,
+    contents: &[Content],
+) -> Result<(ClientConfig, Option<i64>), FileProblem> {
     let (trusting, pair) = match (system, contents) {
         (Some(system), pair) => (system.clone(), pair),
         (None, [ca, pair @ ..]) => (trusting(ca)?, pair),
         (None, []) => return Err(FileProblem::new(CA, "is not set")),
     };
     let Some((shown, at)) = shown(pair)? else {
-        return Ok(trusting.with_no_client_auth());
+        return Ok((trusting.with_no_client_auth(), None));
     };
-    let certificate = Certificate::ChartbrewClient;
-    telemetry::record(Event::Expires { certificate, at });
-    Ok(trusting.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))))
+    let shown = Arc::new(SingleCertAndKey::from(shown));
+    Ok((trusting.with_client_cert_resolver(shown), Some(at)))
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, FileProblem> {

@@ -9,7 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{certificates, private_key, roots};
+use super::{certificates, private_key, roots, unusable};
 use crate::reload::{self, File, FileProblem};
 
 /// The files of a probe, each by the flag of the same name.
@@ -62,7 +62,7 @@ impl Files {
                 })?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|_| FileProblem::new("--key", "does not fit the certificate"))?
+                    .map_err(|error| unusable("--cert", "--key", &error))?
             }
         };
         config.alpn_protocols = vec![super::ALPN.to_vec()];

@@ -1,6 +1,6 @@
 //! TLS of the gateway's own port: its certificate, and whose certificates it accepts.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
@@ -123,6 +123,18 @@ impl Settings {
         }
         files.extend(client_ca);
         Ok(files)
+    }
+}
+
+/// Why a handshake failed, in words of the settings where rustls has none.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => {
+            format!("the certificate has none of the names of {CLIENT_NAMES}")
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::binary::{Ended, gateway, run};
+use crate::binary::{Ended, Running, gateway, run};
 
 const SECRET: &str = "not-for-your-eyes";
 
@@ -41,6 +41,32 @@ async fn check_prints_every_setting_and_no_secret() {
     assert!(!ended.stdout.contains(SECRET), "{}", ended.stdout);
     let help = run(&["check", "--help"], &variables).await.stdout;
     assert!(!help.contains(SECRET), "{help}");
+}
+
+#[tokio::test]
+async fn a_variable_that_no_setting_has_is_named() {
+    let variables = [
+        ("GATEWAY_CALLER_FILE", "/callers.toml"),
+        ("CHARTBREW_TOKENS", SECRET),
+        // Of Kubernetes' Services `gateway` and `chartbrew`.
+        ("GATEWAY_SERVICE_HOST", "10.0.0.1"),
+        ("GATEWAY_SERVICE_PORT_GRPC", "50051"),
+        ("CHARTBREW_PORT", "tcp://10.0.0.2:4019"),
+        ("CHARTBREW_PORT_4019_TCP_ADDR", "10.0.0.2"),
+    ];
+    let ended = run(&["check"], &variables).await;
+    let expected = "chartbrew-gateway: CHARTBREW_TOKENS: no setting has this name\n\
+                    chartbrew-gateway: GATEWAY_CALLER_FILE: no setting has this name\n";
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), expected));
+    let mut running = Running::start(&["serve", "--listen", "127.0.0.1:0"], &variables);
+    for name in ["CHARTBREW_TOKENS", "GATEWAY_CALLER_FILE"] {
+        let line = running.logged("no setting has this name").await;
+        assert_eq!(
+            (&line["level"], &line["variable"]),
+            (&"WARN".into(), &name.into())
+        );
+    }
+    running.logged("serving").await;
 }
 
 #[test]
