@@ -43,7 +43,7 @@ class Binaries(NamedTuple):
 
 
 class Process:
-    """A process that this test started. It ends at the latest when the mesh ends."""
+    """A process that this test started. It ends at the latest with the `Processes` that own it."""
 
     def __init__(self, command: list, log: Path, env: dict | None = None):
         self.log = log
@@ -185,14 +185,13 @@ class Chartbrew(Process):
         return [seen for seen in request(f"{self.url}/_sandbox/requests") if seen["method"] == "POST"]
 
 
-class Mesh:
-    """Two gateways that share a Redis, between an Envoy and a Chartbrew."""
+class Processes:
+    """Those that a test started, and a folder for their logs."""
 
-    def __init__(self, binaries: Binaries, folder: Path, settings: dict):
+    def __init__(self, folder: Path):
         folder.mkdir()
-        self.binaries, self.folder, self.settings = binaries, folder, settings
+        self.folder = folder
         self.started: list[Process] = []
-        self.gateways: list[Gateway] = []
 
     async def __aenter__(self):
         try:
@@ -205,16 +204,6 @@ class Mesh:
     async def __aexit__(self, *_):
         for process in self.started:
             process.kill()
-
-    async def start(self):
-        self.redis = await self.start_redis()
-        self.chartbrew = self.own(Chartbrew(self.binaries.gateway, self.folder / "chartbrew.log"))
-        await self.chartbrew.serves()
-        self.gateways = [await self.start_gateway() for _ in range(2)]
-        envoy.write(self.folder / "endpoints.json", envoy.endpoints([]))
-        self.envoy = self.own(Envoy(self.binaries.envoy, self.folder))
-        await self.envoy.serves()
-        await self.envoy.balances(self.gateways)
 
     def own(self, process):
         self.started.append(process)
@@ -231,6 +220,25 @@ class Mesh:
                 await redis.read("(Ready to accept connections)")
                 return f"redis://127.0.0.1:{port}"
         raise AssertionError("redis-server does not start")
+
+
+class Mesh(Processes):
+    """Two gateways that share a Redis, between an Envoy and a Chartbrew."""
+
+    def __init__(self, binaries: Binaries, folder: Path, settings: dict):
+        super().__init__(folder)
+        self.binaries, self.settings = binaries, settings
+        self.gateways: list[Gateway] = []
+
+    async def start(self):
+        self.redis = await self.start_redis()
+        self.chartbrew = self.own(Chartbrew(self.binaries.gateway, self.folder / "chartbrew.log"))
+        await self.chartbrew.serves()
+        self.gateways = [await self.start_gateway() for _ in range(2)]
+        envoy.write(self.folder / "endpoints.json", envoy.endpoints([]))
+        self.envoy = self.own(Envoy(self.binaries.envoy, self.folder))
+        await self.envoy.serves()
+        await self.envoy.balances(self.gateways)
 
     async def start_gateway(self) -> Gateway:
         number = sum(isinstance(process, Gateway) for process in self.started) + 1

@@ -1,0 +1,322 @@
+"""The clients of clients/, each against a gateway of its own before an embedded Chartbrew.
+
+    python3 tests/clients GATEWAY FOLDER LANGUAGE...
+
+GATEWAY is the program. FOLDER has the certificates, and gets the logs. Each language's client was built.
+"""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+BINARY, FOLDER, *LANGUAGES = sys.argv[1:]
+FOLDER = Path(FOLDER)
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests/mesh"))
+
+from processes import GATEWAY, LIMIT, Chartbrew, Gateway, Processes, request, until
+
+# Each failure of Chartbrew reaches the client.
+SETTINGS = {**GATEWAY, "GATEWAY_ATTEMPTS": "1"}
+
+# Long enough for all clients of a language to have called before the first is answered.
+SLOW_MS = 8_000
+# More than a first wait of the client's own, less than what a gateway says.
+TOLD_TO_WAIT = 0.4
+DEADLINE = 5
+# What a wait is printed with.
+ROUNDED = 0.05
+
+NOT_FORWARDED = {"respond": {"status": 503, "content_type": "text/plain", "body": "no healthy upstream"}}
+
+OLD_PASSWORD, NEW_PASSWORD = "old-password", "new-password"
+PEM = "BEGIN CERTIFICATE"
+REPEATED = re.compile(r"repeated after (\d+\.\d) s: UNAVAILABLE")
+
+
+class Ended(NamedTuple):
+    """A client that has ended, and what it has printed."""
+
+    status: int
+    out: list[str]
+    err: list[str]
+    seconds: float
+
+    @property
+    def created(self) -> int:
+        """The id that it says it has created, and nothing else."""
+        check(self.status == 0 and len(self.out) == 1, f"not a creation: {self}")
+        return int(matched(r"created (\d+)", self.out[0])[1])
+
+    @property
+    def waits(self) -> list[float]:
+        return [float(match[1]) for line in self.err if (match := REPEATED.fullmatch(line))]
+
+    def failed(self, code: str, reason: str) -> list[str]:
+        """The lines below the failure."""
+        check(self.status == 1 and not self.out, f"not a failure with status 1: {self}")
+        rest = [line for line in self.err if not REPEATED.fullmatch(line)]
+        matched(f"failed {code} {reason}: .+", rest[0] if rest else "")
+        return rest[1:]
+
+
+class Place(Processes):
+    """A language's Redis, Chartbrew and gateways, one of them with TLS."""
+
+    def __init__(self, language: str):
+        super().__init__(FOLDER / language)
+        self.language = language
+
+    async def start(self):
+        self.redis = await self.start_redis()
+        self.chartbrew = self.own(Chartbrew(BINARY, self.folder / "chartbrew.log"))
+        await self.chartbrew.serves()
+        self.gateway = await self.start_gateway("gateway")
+        self.tls = await self.start_gateway(
+            "tls", GATEWAY_TLS_CERT=str(FOLDER / "gateway.pem"), GATEWAY_TLS_KEY=str(FOLDER / "gateway.key")
+        )
+
+    async def start_gateway(self, name: str, **settings: str) -> Gateway:
+        env = {**SETTINGS, "CHARTBREW_URL": self.chartbrew.url, "GATEWAY_REQUEST_ID_STORE": self.redis, **settings}
+        gateway = self.own(Gateway(BINARY, self.folder / f"{name}.log", env))
+        await gateway.serves()
+        return gateway
+
+    async def client(self, *args: str, port: int | None = None, **env: str) -> Ended:
+        began = time.monotonic()
+        env = {
+            "CLIENT_ADDRESS": f"127.0.0.1:{port or self.gateway.port}",
+            "CLIENT_TOKEN": self.chartbrew.token,
+            **env,
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLIENT_")}
+        child = await asyncio.create_subprocess_exec(
+            *("setpriv", "--pdeathsig", "KILL", ROOT / "clients" / self.language / "run", *args),
+            env={**inherited, **env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(LIMIT + 30):
+                out, err = (text.decode() for text in await child.communicate())
+        finally:
+            if child.returncode is None:
+                child.kill()
+        for secret in (env["CLIENT_TOKEN"], OLD_PASSWORD, NEW_PASSWORD, PEM):
+            check(secret not in out + err, f"{' '.join(args)} prints a secret, {secret}:\n{out}{err}")
+        return Ended(child.returncode, out.splitlines(), err.splitlines(), time.monotonic() - began)
+
+    def seen(self) -> list[dict]:
+        """The requests that Chartbrew has received, and forgotten now."""
+        found = request(f"{self.chartbrew.url}/_sandbox/requests")
+        request(f"{self.chartbrew.url}/_sandbox/requests", "DELETE")
+        return found
+
+    def posts(self, name: str) -> int:
+        """How often Chartbrew was asked to create this."""
+        found = [seen for seen in self.chartbrew.creates() if seen["path"].endswith("/connections")]
+        return sum(json.loads(seen["body"])["name"] == name for seen in found)
+
+    def rows(self, name: str) -> list[int]:
+        return self.chartbrew.rows().get(name, [])
+
+    def durations(self, method: str) -> list[float]:
+        """How long the calls of a method took at the gateway, in seconds."""
+        lines = map(json.loads, self.gateway.log.read_text().splitlines())
+        calls = [line for line in lines if line["message"] == "call" and line["method"].endswith(f"/{method}")]
+        return [line["duration_ms"] / 1000 for line in calls]
+
+
+def check(holds: bool, what: str):
+    """As an `assert` that is never left out."""
+    if not holds:
+        raise AssertionError(what)
+
+
+def same(got, expected, what: str):
+    check(got == expected, f"{what}: {got!r}, expected {expected!r}")
+
+
+def matched(pattern: str, line: str) -> re.Match:
+    match = re.fullmatch(pattern, line)
+    check(match is not None, f'"{line}" is not "{pattern}"')
+    return match
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+# === What each client does ===
+
+
+async def lifecycle(place: Place, **env):
+    place.seen()
+    ended = await place.client("lifecycle", **env)
+    check(ended.status == 0 and not ended.err and len(ended.out) == 4, f"not a lifecycle: {ended}")
+    id = matched(r"created (\d+)", ended.out[0])[1]
+    matched(r"tested success=(true|false: .+)", ended.out[1])
+    host = matched(rf"updated {id} host=(\S+)", ended.out[2])[1]
+    same(ended.out[3], f"deleted {id}", "the last line")
+    same(place.rows("orders"), [], "rows that were deleted")
+
+    seen = {}
+    for one in place.seen():
+        # Looking is for the gateway to decide.
+        if (one["method"], "/test" in one["path"]) != ("GET", False):
+            seen.setdefault((one["method"], re.sub(r"\d+", "N", one["path"]).split("?")[0]), []).append(one["body"])
+    at = "/team/N/connections"
+    expected = [("POST", at), ("POST", f"{at}/N/files"), ("GET", f"{at}/N/test"), ("PUT", f"{at}/N"), ("DELETE", f"{at}/N")]
+    same([(key, len(bodies)) for key, bodies in seen.items()], [(key, 1) for key in expected], "what Chartbrew was asked")
+    sent, changed = (json.loads(seen[key][0]) for key in (("POST", at), ("PUT", f"{at}/N")))
+    for field in ("host", "port", "username", "password"):
+        check(isinstance(sent.get(field), str) and sent[field], f"{field} is missing in {sent}")
+    check(isinstance(sent["options"], list) and sent["options"], f"options are no list in {sent}")
+    check(PEM in seen["POST", f"{at}/N/files"][0], "the file is missing")
+    same(changed.get("host"), host, "the new host")
+    check(set(changed) <= {"host", "password", "team_id", "id"}, f"changes more than the mask names: {changed}")
+
+
+async def plain(place: Place):
+    await lifecycle(place)
+
+
+async def tls(place: Place):
+    await lifecycle(place, port=place.tls.port, CLIENT_CA_FILE=str(FOLDER / "ca.pem"))
+    other = {"port": place.tls.port, "CLIENT_CA_FILE": str(FOLDER / "other/ca.pem")}
+    (await place.client("create", "other", **other)).failed("UNAVAILABLE", "-")
+    same(place.rows("other"), [], "rows of a client that must not trust the gateway")
+
+
+async def violations(place: Place):
+    ended = await place.client("create", "")
+    lines = ended.failed("INVALID_ARGUMENT", "INVALID_FIELD")
+    same(len(lines), 1, f"violations in {lines}")
+    matched(r"  connection\.name: is required.*", lines[0])
+
+
+async def wrong_token(place: Place):
+    ended = await place.client("create", "wrong token", CLIENT_TOKEN="not-the-token")
+    same(ended.failed("UNAUTHENTICATED", "TOKEN_REJECTED"), [], "details")
+
+
+async def unavailable(place: Place):
+    fault = {"on": "create", "what": NOT_FORWARDED}
+    place.chartbrew.faults(fault)
+    ended = await place.client("create", "with id", new_id())
+    same(place.rows("with id"), [ended.created], "rows")
+    same((len(ended.waits), len(ended.err)), (1, 1), f"repetitions in {ended}")
+    check(TOLD_TO_WAIT < ended.waits[0] < ended.seconds + ROUNDED, f"did not wait as it was told: {ended}")
+
+    place.chartbrew.faults(fault)
+    ended = await place.client("create", "without id")
+    lines = ended.failed("UNAVAILABLE", "UPSTREAM_UNAVAILABLE")
+    same(len(lines), 1, f"details in {lines}")
+    matched(r"  may be repeated after \d+\.\d s", lines[0])
+    same((ended.waits, place.posts("without id"), place.rows("without id")), ([], 1, []), "repetitions, requests, rows")
+
+
+async def recovered(place: Place):
+    place.chartbrew.faults({"on": "create", "what": "drop_after_storing"})
+    ended = await place.client("create", "recovered")
+    same((place.rows("recovered"), ended.err), ([ended.created], []), "rows, and what it printed")
+
+
+async def repeated(place: Place):
+    id = new_id()
+    first, second = [await place.client("create", "repeated", id) for _ in range(2)]
+    same((first.created, place.rows("repeated")), (second.created, [second.created]), "ids and rows")
+
+
+async def deadline(place: Place):
+    """It is that of the whole: the last attempt has what the wait has left."""
+    place.chartbrew.faults({"on": "create", "what": NOT_FORWARDED}, {"on": "create", "what": "silent"})
+    ended = await place.client("create", "late", new_id(), CLIENT_TIMEOUT_SECONDS=str(DEADLINE))
+    # The gateway answers shortly before the deadline, or the client's library ends the call at it.
+    ended.failed("DEADLINE_EXCEEDED", "(OUTCOME_UNKNOWN|-)")
+    same(len(ended.waits), 1, f"repetitions in {ended}")
+    last = (await until(lambda: place.durations("Create")[2:], "the call in the log"))[-1]
+    check(last < DEADLINE - ended.waits[0] + ROUNDED, f"the attempt after {ended.waits} s took {last:.2f} s")
+
+    # And nothing is repeated after it.
+    place.chartbrew.faults({"on": "create", "times": "forever", "what": NOT_FORWARDED})
+    ended = await place.client("create", "never", new_id(), CLIENT_TIMEOUT_SECONDS=str(DEADLINE))
+    ended.failed("(UNAVAILABLE|DEADLINE_EXCEEDED)", "(UPSTREAM_UNAVAILABLE|-)")
+    check(0 < sum(ended.waits) < DEADLINE, f"repeats for longer than {DEADLINE} s: {ended}")
+    place.chartbrew.faults()
+
+
+async def killed(place: Place) -> list[str]:
+    """SIGKILL while Chartbrew works. The gateway starts again at the same address."""
+    calls = {}
+    for delay in ("delay_before_storing_ms", "delay_after_storing_ms"):
+        place.chartbrew.faults({"on": "create", "times": 2, delay: SLOW_MS})
+        for id in (new_id(), None):
+            name = f"{delay} {'with' if id else 'without'} id"
+            calls[name] = asyncio.create_task(place.client("create", name, *([id] if id else [])))
+        await until(lambda: all(map(place.posts, calls)), "all creates at Chartbrew")
+    check(not any(call.done() for call in calls.values()), "a client ended before the kill: this has tried nothing")
+    place.gateway.kill()
+    place.gateway = await place.start_gateway("again", GATEWAY_LISTEN=f"127.0.0.1:{place.gateway.port}")
+    await asyncio.gather(*calls.values())
+    await until(lambda: all(map(place.rows, calls)), "the rows of all creates")
+
+    cells = []
+    for name, call in calls.items():
+        rows, end = place.rows(name), call.result()
+        if name.endswith("with id"):
+            same(rows, [end.created], f"rows of {name}, {end}")
+            check(len(end.waits) > 0, f"was not repeated: {end}")
+        else:
+            end.failed("UNAVAILABLE", "-")
+            same((len(rows), len(end.waits)), (1, 0), f"rows and repetitions of {name}, {end}")
+        cells.append(f"{len(rows)} row, {end.out[0] if end.out else 'UNAVAILABLE, no reason'}, {len(end.waits)} rep.")
+    return cells
+
+
+# === Run ===
+
+PARTS = (plain, tls, violations, wrong_token, unavailable, recovered, repeated, deadline)
+
+
+async def run(language: str) -> list[str]:
+    part = None
+    try:
+        async with Place(language) as place:
+            for part in (*PARTS, killed):
+                cells = await part(place)
+        return cells
+    except AssertionError as error:
+        raise AssertionError(f"{language}, {part.__name__ if part else 'start'}: {error}") from None
+
+
+async def main():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+    began = time.monotonic()
+    found = await asyncio.gather(*map(run, LANGUAGES), return_exceptions=True)
+    for error in found:
+        if isinstance(error, BaseException) and not isinstance(error, AssertionError):
+            raise error
+    failures = [error for error in found if isinstance(error, AssertionError)]
+    for language, cells in zip(LANGUAGES, found):
+        if not isinstance(cells, AssertionError):
+            print(f"ok    {language}: {', '.join(part.__name__.replace('_', ' ') for part in PARTS)}, killed")
+    print("\nA gateway killed by SIGKILL during a create, rows in Chartbrew, what the client printed, its repetitions:\n")
+    print("| language | killed before the row was stored, request_id | no request_id | killed after it, request_id | no request_id |")
+    print("|---|---|---|---|---|")
+    for language, cells in zip(LANGUAGES, found):
+        print(f"| {language} | {' | '.join(['FAIL'] * 4 if isinstance(cells, AssertionError) else cells)} |")
+    print(f"\n{len(LANGUAGES)} clients in {time.monotonic() - began:.1f} s")
+    if failures:
+        sys.exit("\n".join(f"FAIL  {error}" for error in failures))
+
+
+asyncio.run(main())
