@@ -163,7 +163,7 @@ def new_id() -> str:
 async def lifecycle(place: Place, **env):
     place.seen()
     ended = await place.client("lifecycle", **env)
-    check(ended.status == 0 and not ended.err and len(ended.out) == 4, f"not a lifecycle: {ended}")
+    check(ended.status == 0 and not ended.waits and len(ended.out) == 4, f"not a lifecycle: {ended}")
     id = matched(r"created (\d+)", ended.out[0])[1]
     matched(r"tested success=(true|false: .+)", ended.out[1])
     host = matched(rf"updated {id} host=(\S+)", ended.out[2])[1]
@@ -194,7 +194,8 @@ async def plain(place: Place):
 async def tls(place: Place):
     await lifecycle(place, port=place.tls.port, CLIENT_CA_FILE=str(FOLDER / "ca.pem"))
     other = {"port": place.tls.port, "CLIENT_CA_FILE": str(FOLDER / "other/ca.pem")}
-    (await place.client("create", "other", **other)).failed("UNAVAILABLE", "-")
+    # Which code it has depends on the library.
+    (await place.client("create", "other", **other)).failed("[A-Z_]+", "-")
     same(place.rows("other"), [], "rows of a client that must not trust the gateway")
 
 
@@ -215,7 +216,7 @@ async def unavailable(place: Place):
     place.chartbrew.faults(fault)
     ended = await place.client("create", "with id", new_id())
     same(place.rows("with id"), [ended.created], "rows")
-    same((len(ended.waits), len(ended.err)), (1, 1), f"repetitions in {ended}")
+    same(len(ended.waits), 1, f"repetitions in {ended}")
     check(TOLD_TO_WAIT < ended.waits[0] < ended.seconds + ROUNDED, f"did not wait as it was told: {ended}")
 
     place.chartbrew.faults(fault)
@@ -229,7 +230,7 @@ async def unavailable(place: Place):
 async def recovered(place: Place):
     place.chartbrew.faults({"on": "create", "what": "drop_after_storing"})
     ended = await place.client("create", "recovered")
-    same((place.rows("recovered"), ended.err), ([ended.created], []), "rows, and what it printed")
+    same((place.rows("recovered"), ended.waits), ([ended.created], []), "rows and repetitions")
 
 
 async def repeated(place: Place):
