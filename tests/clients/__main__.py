@@ -1,8 +1,9 @@
 """The clients of clients/, each against a gateway of its own before an embedded Chartbrew.
 
-    python3 tests/clients GATEWAY FOLDER LANGUAGE...
+    python3 tests/clients GATEWAY FOLDER LANGUAGE... [SETTING=VALUE...]
 
-GATEWAY is the program. FOLDER has the certificates, and gets the logs. Each language's client was built.
+GATEWAY is the program. FOLDER has the certificates, and gets the logs. Each language's client was built. A setting is
+one of the gateways'. With GATEWAY_REQUEST_ID_STORE=memory `killed` must fail.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-BINARY, FOLDER, *LANGUAGES = sys.argv[1:]
+BINARY, FOLDER, *CHOSEN = sys.argv[1:]
+LANGUAGES = [word for word in CHOSEN if "=" not in word]
 FOLDER = Path(FOLDER)
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/mesh"))
@@ -25,6 +27,7 @@ from processes import GATEWAY, LIMIT, Chartbrew, Gateway, Processes, request, un
 
 # Each failure of Chartbrew reaches the client.
 SETTINGS = {**GATEWAY, "GATEWAY_ATTEMPTS": "1"}
+CHOSEN_SETTINGS = dict(word.split("=", 1) for word in CHOSEN if "=" in word)
 
 # Long enough for all clients of a language to have called before the first is answered.
 SLOW_MS = 8_000
@@ -86,7 +89,8 @@ class Place(Processes):
         )
 
     async def start_gateway(self, name: str, **settings: str) -> Gateway:
-        env = {**SETTINGS, "CHARTBREW_URL": self.chartbrew.url, "GATEWAY_REQUEST_ID_STORE": self.redis, **settings}
+        place = {"CHARTBREW_URL": self.chartbrew.url, "GATEWAY_REQUEST_ID_STORE": self.redis}
+        env = {**SETTINGS, **place, **settings, **CHOSEN_SETTINGS}
         gateway = self.own(Gateway(BINARY, self.folder / f"{name}.log", env))
         await gateway.serves()
         return gateway
@@ -193,10 +197,10 @@ async def plain(place: Place):
 
 async def tls(place: Place):
     await lifecycle(place, port=place.tls.port, CLIENT_CA_FILE=str(FOLDER / "ca.pem"))
-    other = {"port": place.tls.port, "CLIENT_CA_FILE": str(FOLDER / "other/ca.pem")}
+    ended = await place.client("create", "other", port=place.tls.port, CLIENT_CA_FILE=str(FOLDER / "other/ca.pem"))
     # Which code it has depends on the library.
-    (await place.client("create", "other", **other)).failed("[A-Z_]+", "-")
-    same(place.rows("other"), [], "rows of a client that must not trust the gateway")
+    ended.failed("[A-Z_]+", "-")
+    same((place.posts("other"), ended.waits), (0, []), "requests and repetitions with a gateway that is not trusted")
 
 
 async def violations(place: Place):
@@ -271,11 +275,13 @@ async def killed(place: Place) -> list[str]:
     place.gateway.kill()
     place.gateway = await place.start_gateway("again", GATEWAY_LISTEN=f"127.0.0.1:{place.gateway.port}")
     await asyncio.gather(*calls.values())
+    # Chartbrew works on when a gateway has gone.
     await until(lambda: all(map(place.rows, calls)), "the rows of all creates")
 
     cells = []
     for name, call in calls.items():
         rows, end = place.rows(name), call.result()
+        same(place.posts(name), 1, f"requests for {name}, {end}")
         if name.endswith("with id"):
             same(rows, [end.created], f"rows of {name}, {end}")
             check(len(end.waits) > 0, f"was not repeated: {end}")
