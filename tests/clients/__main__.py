@@ -113,6 +113,8 @@ class Place(Processes):
         try:
             async with asyncio.timeout(LIMIT + 30):
                 out, err = (text.decode() for text in await child.communicate())
+        except TimeoutError:
+            raise AssertionError(f"{' '.join(args)} does not end") from None
         finally:
             if child.returncode is None:
                 child.kill()
@@ -186,7 +188,8 @@ async def lifecycle(place: Place, **env):
     for field in ("host", "port", "username", "password"):
         check(isinstance(sent.get(field), str) and sent[field], f"{field} is missing in {sent}")
     check(isinstance(sent["options"], list) and sent["options"], f"options are no list in {sent}")
-    check(PEM in seen["POST", f"{at}/N/files"][0], "the file is missing")
+    (uploaded,) = seen["POST", f"{at}/N/files"]
+    check('name="sslCa"' in uploaded and PEM in uploaded, f"not the file: {uploaded}")
     same(changed.get("host"), host, "the new host")
     check(set(changed) <= {"host", "password", "team_id", "id"}, f"changes more than the mask names: {changed}")
 
