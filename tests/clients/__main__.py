@@ -187,7 +187,7 @@ async def lifecycle(place: Place, **env):
     sent, changed = (json.loads(seen[key][0]) for key in (("POST", at), ("PUT", f"{at}/N")))
     for field in ("host", "port", "username", "password"):
         check(isinstance(sent.get(field), str) and sent[field], f"{field} is missing in {sent}")
-    check(isinstance(sent["options"], list) and sent["options"], f"options are no list in {sent}")
+    check(isinstance(sent.get("options"), list) and sent["options"], f"options are no list in {sent}")
     (uploaded,) = seen["POST", f"{at}/N/files"]
     check('name="sslCa"' in uploaded and PEM in uploaded, f"not the file: {uploaded}")
     same(changed.get("host"), host, "the new host")
