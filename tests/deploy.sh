@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Renders what is in deploy/kubernetes and holds it against the schemas of Kubernetes, of Istio, of the
 # Gateway API and of the Prometheus Operator, against kube-score, and against our own rules. Loads
-# deploy/compose as Docker Compose would, and runs hadolint on the Dockerfile.
+# deploy/compose as Docker Compose would, runs hadolint on the Dockerfile, and looks whether cargo finds all that
+# the manifests name among the files that the image is built from.
 #
 # Not validated: the kind Server of Linkerd, whose definition no package has, and what only a cluster or
 # the programs themselves can tell.
 #
 # `tests/deploy.sh write` makes the alerts for the Prometheus Operator from deploy/prometheus/alerts.yaml.
 #
-# Needs Go and Python 3 with venv. All tools are installed, pinned, into .ci/tools.
+# Needs Rust, Go and Python 3 with venv. All tools are installed, pinned, into .ci/tools.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -157,6 +158,17 @@ compose() {
     echo "compose.yaml: loaded"
 }
 
+# The image is built from what .dockerignore lets in. Nothing is built here, only planned: other commands of
+# cargo do not mind a file that is not there.
+dockerfile() {
+    "$VENV/bin/hadolint" Dockerfile
+    echo "hadolint: Dockerfile: nothing"
+    mkdir "$WORK/context"
+    sed -n 's/^!//p' .dockerignore | xargs cp --recursive --parents --target-directory "$WORK/context"
+    (cd "$WORK/context" && RUSTC_BOOTSTRAP=1 cargo build --locked --unit-graph -Z unstable-options) >/dev/null
+    echo "Dockerfile: the manifests name no file that is not there"
+}
+
 install_python
 if [[ ${1:-} == write ]]; then
     "$VENV/bin/python3" tests/deploy/rules.py write
@@ -169,5 +181,4 @@ validate
 score
 compose
 "$VENV/bin/python3" tests/deploy/rules.py check "$WORK/rendered"
-"$VENV/bin/hadolint" Dockerfile
-echo "hadolint: Dockerfile: nothing"
+dockerfile
