@@ -28,6 +28,10 @@ golden:
 advisories:
     .ci/run advisories
 
+# Make the artefacts of a release: CONTRIBUTING.md says how a release is made
+release:
+    .ci/run release
+
 # Start an embedded Chartbrew and the gateway, and make one call
 demo *flags:
     cargo run --locked -- demo {{ flags }}
