@@ -1,0 +1,164 @@
+package com.example;
+
+import chartbrew.connection.v1.ConnectionServiceGrpc;
+import chartbrew.connection.v1.ConnectionServiceGrpc.ConnectionServiceBlockingStub;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.Connection;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.ConnectionFiles;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.ConnectionType;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.CreateRequest;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.DeleteRequest;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.NewConnection;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.TestRequest;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.TestResponse;
+import chartbrew.connection.v1.ConnectionServiceOuterClass.UpdateRequest;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.FieldMask;
+import com.google.protobuf.Struct;
+import com.google.protobuf.util.FieldMaskUtil;
+import com.google.protobuf.util.Values;
+import io.grpc.ChannelCredentials;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
+import io.grpc.StatusRuntimeException;
+import io.grpc.TlsChannelCredentials;
+import io.grpc.stub.MetadataUtils;
+import java.io.File;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+import java.util.UUID;
+
+/**
+ * An example of a client of chartbrew-gateway: see docs/clients.md.
+ *
+ * <p>It never prints a message of the contract: {@code toString} shows passwords.
+ */
+final class Client {
+  private static final int TEAM = 1;
+  private static final ByteString CA =
+      ByteString.copyFromUtf8("-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----\n");
+
+  private final ConnectionServiceBlockingStub service;
+  private final Retries retries;
+
+  private Client(ConnectionServiceBlockingStub service, Retries retries) {
+    this.service = service;
+    this.retries = retries;
+  }
+
+  public static void main(String[] arguments) throws IOException, InterruptedException {
+    ManagedChannel channel = connect();
+    try {
+      Metadata token = new Metadata();
+      token.put(
+          Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER),
+          "Bearer " + setting("CLIENT_TOKEN", "sandbox-token"));
+      double seconds = Double.parseDouble(setting("CLIENT_TIMEOUT_SECONDS", "60"));
+      Client client =
+          new Client(
+              ConnectionServiceGrpc.newBlockingStub(channel)
+                  .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(token)),
+              new Retries(Duration.ofMillis(Math.round(1000 * seconds))));
+      client.run(List.of(arguments));
+    } catch (StatusRuntimeException failure) {
+      Failures.print(failure);
+      System.exit(1);
+    } finally {
+      channel.shutdownNow();
+    }
+  }
+
+  private void run(List<String> arguments) throws InterruptedException {
+    String command = String.join(" ", arguments.subList(0, Math.min(1, arguments.size())));
+    if (command.equals("lifecycle") && arguments.size() == 1) {
+      lifecycle();
+    } else if (command.equals("create") && arguments.size() == 2) {
+      create(arguments.get(1), null);
+    } else if (command.equals("create") && arguments.size() == 3) {
+      create(arguments.get(1), arguments.get(2));
+    } else {
+      System.err.println("usage: lifecycle | create NAME [REQUEST_ID]");
+      System.exit(1);
+    }
+  }
+
+  private void lifecycle() throws InterruptedException {
+    int id = create("orders", UUID.randomUUID().toString());
+
+    TestRequest test = TestRequest.newBuilder().setTeamId(TEAM).setConnectionId(id).build();
+    TestResponse tested = retries.call(true, service, stub -> stub.test(test));
+    // A test that fails is a response, not an error.
+    System.out.println(
+        "tested success=" + (tested.getSuccess() ? "true" : "false: " + tested.getMessage()));
+
+    // Exactly the fields that the mask names are changed.
+    FieldMask mask =
+        FieldMaskUtil.fromFieldNumbers(
+            NewConnection.class,
+            NewConnection.HOST_FIELD_NUMBER,
+            NewConnection.PASSWORD_FIELD_NUMBER);
+    UpdateRequest update =
+        UpdateRequest.newBuilder()
+            .setTeamId(TEAM)
+            .setConnectionId(id)
+            .setConnection(
+                NewConnection.newBuilder()
+                    .setHost("replica.example.com")
+                    .setPassword("new-password"))
+            .setUpdateMask(mask)
+            .build();
+    Connection updated = retries.call(true, service, stub -> stub.update(update)).getConnection();
+    System.out.println("updated " + updated.getId() + " host=" + updated.getHost());
+
+    DeleteRequest delete = DeleteRequest.newBuilder().setTeamId(TEAM).setConnectionId(id).build();
+    retries.call(true, service, stub -> stub.delete(delete));
+    System.out.println("deleted " + id);
+  }
+
+  /** Creates a connection and returns its id. Without a request id the call is made once. */
+  private int create(String name, String requestId) throws InterruptedException {
+    Struct option = Struct.newBuilder().putFields("application_name", Values.of("example")).build();
+    CreateRequest.Builder request =
+        CreateRequest.newBuilder()
+            .setTeamId(TEAM)
+            .setConnection(
+                NewConnection.newBuilder()
+                    .setName(name)
+                    .setType(ConnectionType.CONNECTION_TYPE_POSTGRES)
+                    .setHost("db.example.com")
+                    .setPort("5432")
+                    .setUsername("reader")
+                    .setPassword("old-password")
+                    .setOptions(Values.of(List.of(Values.of(option)))))
+            .setFiles(ConnectionFiles.newBuilder().setSslCa(CA));
+    if (requestId != null) {
+      request.setRequestId(requestId);
+    }
+    CreateRequest create = request.build();
+    Connection created =
+        retries.call(requestId != null, service, stub -> stub.create(create)).getConnection();
+    System.out.println("created " + created.getId());
+    return created.getId();
+  }
+
+  /** Nothing is sent yet: the first call connects. */
+  private static ManagedChannel connect() throws IOException {
+    String authorities = setting("CLIENT_CA_FILE", "");
+    ChannelCredentials credentials =
+        authorities.isEmpty()
+            ? InsecureChannelCredentials.create()
+            : TlsChannelCredentials.newBuilder().trustManager(new File(authorities)).build();
+    // Only Retries repeats calls: neither the library by itself, nor a policy found by DNS.
+    return Grpc.newChannelBuilder(setting("CLIENT_ADDRESS", "127.0.0.1:50051"), credentials)
+        .disableRetry()
+        .disableServiceConfigLookUp()
+        .build();
+  }
+
+  private static String setting(String name, String otherwise) {
+    String value = System.getenv(name);
+    return value == null || value.isEmpty() ? otherwise : value;
+  }
+}

@@ -1,0 +1,82 @@
+package com.example;
+
+import com.google.protobuf.util.Durations;
+import com.google.rpc.RetryInfo;
+import io.grpc.Metadata;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.grpc.stub.AbstractBlockingStub;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+
+/** Repeats calls. */
+final class Retries {
+  private static final Duration FIRST_WAIT = Duration.ofMillis(200);
+  private static final Duration LONGEST_WAIT = Duration.ofSeconds(5);
+  private static final Metadata.Key<String> PUSHBACK =
+      Metadata.Key.of("grpc-retry-pushback-ms", Metadata.ASCII_STRING_MARSHALLER);
+
+  private final Duration timeout;
+
+  /**
+   * @param timeout the longest time of a call, its repetitions included
+   */
+  Retries(Duration timeout) {
+    this.timeout = timeout;
+  }
+
+  /**
+   * Calls, and calls again after UNAVAILABLE as long as the deadline allows. UNAVAILABLE can also
+   * mean that the connection broke after the request was sent, so a request that must not be
+   * carried out twice is not repeatable.
+   */
+  <S extends AbstractBlockingStub<S>, T> T call(
+      boolean isRepeatable, S stub, Function<S, T> attempt) throws InterruptedException {
+    long deadline = System.nanoTime() + timeout.toNanos();
+    Duration backoff = FIRST_WAIT;
+    while (true) {
+      long left = deadline - System.nanoTime();
+      try {
+        return attempt.apply(stub.withDeadlineAfter(left, TimeUnit.NANOSECONDS));
+      } catch (StatusRuntimeException failure) {
+        if (!isRepeatable || failure.getStatus().getCode() != Status.Code.UNAVAILABLE) {
+          throw failure;
+        }
+        Duration wait = askedWait(failure).orElse(withJitter(backoff));
+        if (wait.isNegative() || System.nanoTime() + wait.toNanos() >= deadline) {
+          throw failure;
+        }
+        Thread.sleep(wait.toMillis());
+        System.err.printf(
+            "repeated after %.1f s: %s%n", wait.toMillis() / 1e3, failure.getStatus().getCode());
+      }
+      backoff = backoff.multipliedBy(2);
+      if (backoff.compareTo(LONGEST_WAIT) > 0) {
+        backoff = LONGEST_WAIT;
+      }
+    }
+  }
+
+  private static Duration withJitter(Duration wait) {
+    return Duration.ofMillis(
+        Math.round(wait.toMillis() * ThreadLocalRandom.current().nextDouble(0.8, 1.2)));
+  }
+
+  /** How long the failure asks to wait, if it says so. Negative: the call is not to be repeated. */
+  private static Optional<Duration> askedWait(StatusRuntimeException failure) {
+    Metadata trailers = failure.getTrailers();
+    String pushback = trailers == null ? null : trailers.get(PUSHBACK);
+    if (pushback != null) {
+      try {
+        return Optional.of(Duration.ofMillis(Integer.parseInt(pushback)));
+      } catch (NumberFormatException noNumber) {
+        return Optional.of(Duration.ofMillis(-1)); // as gRPC's A6 says
+      }
+    }
+    return Failures.detail(failure, RetryInfo.class)
+        .map(info -> Duration.ofNanos(Durations.toNanos(info.getRetryDelay())));
+  }
+}
