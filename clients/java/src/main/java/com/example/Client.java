@@ -60,8 +60,8 @@ final class Client {
           new Client(
               ConnectionServiceGrpc.newBlockingStub(channel)
                   .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(token)),
-              new Retries(Duration.ofMillis(Math.round(1000 * seconds))));
-      client.run(List.of(arguments));
+              new Retries(channel, Duration.ofMillis(Math.round(1000 * seconds))));
+      client.run(arguments);
     } catch (StatusRuntimeException failure) {
       Failures.print(failure);
       System.exit(1);
@@ -70,14 +70,14 @@ final class Client {
     }
   }
 
-  private void run(List<String> arguments) throws InterruptedException {
-    String command = String.join(" ", arguments.subList(0, Math.min(1, arguments.size())));
-    if (command.equals("lifecycle") && arguments.size() == 1) {
+  private void run(String... arguments) throws InterruptedException {
+    String command = arguments.length > 0 ? arguments[0] : "";
+    if (command.equals("lifecycle") && arguments.length == 1) {
       lifecycle();
-    } else if (command.equals("create") && arguments.size() == 2) {
-      create(arguments.get(1), null);
-    } else if (command.equals("create") && arguments.size() == 3) {
-      create(arguments.get(1), arguments.get(2));
+    } else if (command.equals("create") && arguments.length == 2) {
+      create(arguments[1], null);
+    } else if (command.equals("create") && arguments.length == 3) {
+      create(arguments[1], arguments[2]);
     } else {
       System.err.println("usage: lifecycle | create NAME [REQUEST_ID]");
       System.exit(1);

@@ -2,6 +2,7 @@ package com.example;
 
 import com.google.protobuf.util.Durations;
 import com.google.rpc.RetryInfo;
+import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -19,12 +20,15 @@ final class Retries {
   private static final Metadata.Key<String> PUSHBACK =
       Metadata.Key.of("grpc-retry-pushback-ms", Metadata.ASCII_STRING_MARSHALLER);
 
+  private final ManagedChannel channel;
   private final Duration timeout;
 
   /**
+   * @param channel what is called
    * @param timeout the longest time of a call, its repetitions included
    */
-  Retries(Duration timeout) {
+  Retries(ManagedChannel channel, Duration timeout) {
+    this.channel = channel;
     this.timeout = timeout;
   }
 
@@ -50,6 +54,8 @@ final class Retries {
           throw failure;
         }
         Thread.sleep(wait.toMillis());
+        // The library's own wait before it connects again grows to two minutes.
+        channel.resetConnectBackoff();
         System.err.printf(
             "repeated after %.1f s: %s%n", wait.toMillis() / 1e3, failure.getStatus().getCode());
       }
