@@ -176,12 +176,13 @@ grep -q '^grpcurl ' "$WORK/printed" || fail "the demo prints no command" "$WORK/
 eval "$(cat "$WORK/printed")" >"$WORK/out" 2>&1 || fail "the demo's command" "$WORK/printed" "$WORK/out"
 says "the command that the demo prints" '"name": "orders"' '"type": "CONNECTION_TYPE_POSTGRES"'
 
-# Every `console` block of the README and of the page on connections, with the output it shows; ids,
+# Every `console` block of these pages, with the output it shows; ids,
 # times, paths and tokens may differ.
-python3 - "$ADDR" "$(sed -n 's/^An embedded Chartbrew answers at *//p' "$WORK/demo.out")" <<'PYTHON' >"$WORK/out" 2>&1 || fail "README.md, docs/connections.md" "$WORK/out"
+python3 - "$ADDR" "$(sed -n 's/^An embedded Chartbrew answers at *//p' "$WORK/demo.out")" <<'PYTHON' >"$WORK/out" 2>&1 || fail "the commands of README.md and docs/" "$WORK/out"
 import difflib, re, subprocess, sys
 
 gateway, sandbox = sys.argv[1:]
+PAGES = ("README.md", "docs/connections.md", "docs/clients.md")
 uuid = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 def alike(output):
@@ -193,7 +194,7 @@ def alike(output):
     return [" ".join(line.split()) for line in output.strip().splitlines()]
 
 blocks = []
-for page in ("README.md", "docs/connections.md"):
+for page in PAGES:
     blocks += re.findall(r"^```console\n(.*?)^```", open(page).read(), re.S | re.M)
 ran = 0
 ids = {}  # what a page shows: what it is here
@@ -219,4 +220,4 @@ for block in blocks:
 print(ran, "commands")
 sys.exit(ran == 0)
 PYTHON
-passed "README.md, docs/connections.md: $(cat "$WORK/out") print what they show"
+passed "README.md and docs/: $(cat "$WORK/out") print what they show"
