@@ -42,6 +42,7 @@ impl Settings {
     #[must_use]
     pub fn check(&self) -> Vec<FileProblem> {
         let checked = [
+            self.system().map(drop),
             reload::once(&self.ca(), |contents| {
                 contents.iter().try_for_each(|ca| trusting(ca).map(drop))
             }),
@@ -65,10 +66,7 @@ impl Settings {
         make: impl Fn(ClientConfig) -> Result<T, FileProblem> + Send + Sync + 'static,
     ) -> Result<Reloaded<T>, FileProblem> {
         let files = [self.ca(), self.pair()?].concat();
-        let system = match self.ca_file {
-            None => Some(trusting_the_system()?),
-            Some(_) => None,
-        };
+        let system = self.system()?;
         let make = move |contents: &[Content]| {
             let (config, expiry) = config(system.as_ref(), contents)?;
             let made = make(config)?;
@@ -81,6 +79,14 @@ impl Settings {
         match files.is_empty() {
             true => make(&[]).map(Reloaded::fixed),
             false => Reloaded::open(FileKind::ChartbrewTls, files, every, make),
+        }
+    }
+
+    /// Trusts the authorities of the system, if no others are set.
+    fn system(&self) -> Result<Option<Trusting>, FileProblem> {
+        match self.ca_file {
+            None => trusting_the_system().map(Some),
+            Some(_) => Ok(None),
         }
     }
 

@@ -1,16 +1,16 @@
 package com.example;
 
-import chartbrew.connection.v1.ConnectionServiceGrpc;
-import chartbrew.connection.v1.ConnectionServiceGrpc.ConnectionServiceBlockingStub;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.Connection;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.ConnectionFiles;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.ConnectionType;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.CreateRequest;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.DeleteRequest;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.NewConnection;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.TestRequest;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.TestResponse;
-import chartbrew.connection.v1.ConnectionServiceOuterClass.UpdateRequest;
+import com.chartbrew.connection.v1.ConnectionServiceGrpc;
+import com.chartbrew.connection.v1.ConnectionServiceGrpc.ConnectionServiceBlockingStub;
+import com.chartbrew.connection.v1.Connection;
+import com.chartbrew.connection.v1.ConnectionFiles;
+import com.chartbrew.connection.v1.ConnectionType;
+import com.chartbrew.connection.v1.CreateRequest;
+import com.chartbrew.connection.v1.DeleteRequest;
+import com.chartbrew.connection.v1.NewConnection;
+import com.chartbrew.connection.v1.TestRequest;
+import com.chartbrew.connection.v1.TestResponse;
+import com.chartbrew.connection.v1.UpdateRequest;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.FieldMask;
 import com.google.protobuf.Struct;
