@@ -1,9 +1,9 @@
 package com.example;
 
-import com.chartbrew.connection.v1.ConnectionServiceGrpc;
-import com.chartbrew.connection.v1.ConnectionServiceGrpc.ConnectionServiceBlockingStub;
 import com.chartbrew.connection.v1.Connection;
 import com.chartbrew.connection.v1.ConnectionFiles;
+import com.chartbrew.connection.v1.ConnectionServiceGrpc;
+import com.chartbrew.connection.v1.ConnectionServiceGrpc.ConnectionServiceBlockingStub;
 import com.chartbrew.connection.v1.ConnectionType;
 import com.chartbrew.connection.v1.CreateRequest;
 import com.chartbrew.connection.v1.DeleteRequest;
