@@ -180,6 +180,12 @@ impl<T> Reloaded<T> {
         Self { current }
     }
 
+    /// The value as it changes. While this exists, so does the value, and its files are read.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<T>> {
+        self.current.clone()
+    }
+
     /// The value now.
     #[must_use]
     pub fn current(&self) -> Arc<T> {

@@ -30,7 +30,9 @@ readonly GATEWAY_API=1.6.3
 readonly PROMETHEUS_OPERATOR=0.85.0
 
 readonly TOOLS="$PWD/.ci/tools"
-readonly BIN="$TOOLS/deploy-$KUSTOMIZE-$KUBECONFORM-$KUBE_SCORE-$COMPOSE_GO"
+# The last part: the source of a tool of our own.
+BIN="$TOOLS/deploy-$KUSTOMIZE-$KUBECONFORM-$KUBE_SCORE-$COMPOSE_GO-$(cksum <tests/deploy/compose.go | cut -d' ' -f1)"
+readonly BIN
 readonly VENV="$TOOLS/deploy-python-$PYYAML-$HADOLINT"
 readonly SCHEMAS="$TOOLS/deploy-schemas-$KUBERNETES_VALIDATE-$ISTIO_API-$GATEWAY_API-$PROMETHEUS_OPERATOR"
 

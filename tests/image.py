@@ -161,9 +161,7 @@ def main():
             print(f"{architecture}: {layers / 2**20:.1f} MiB, unpacked {size / 2**20:.1f} MiB")
             emulator = shutil.which(f"qemu-{MACHINES[architecture]}-static")
             native = MACHINES[architecture] == platform.machine()
-            if not native and not emulator:
-                print(f"{architecture}: not run: qemu-user-static is not installed")
-                continue
+            assert native or emulator, f"{architecture}: needs qemu-user-static"
             if not native:
                 shutil.copy(emulator, root / "qemu")
             os.chmod(folder, 0o755)

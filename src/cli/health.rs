@@ -41,7 +41,7 @@ pub(super) struct Health {
     /// How many seconds it may take.
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = value_parser!(u64).range(1..))]
     timeout: u64,
-    /// Connects with TLS. So it does without --target too, if GATEWAY_TLS_CERT is set.
+    /// Connects with TLS. So it does with --ca or --cert, and without --target if GATEWAY_TLS_CERT is set.
     #[arg(long)]
     tls: bool,
     /// A file with the authorities that are trusted, in PEM. Needed with --tls if the target is not
@@ -104,7 +104,8 @@ impl Health {
     }
 
     fn has_tls(&self) -> bool {
-        self.tls || self.ca.is_some() || self.target.is_none() && is_set("GATEWAY_TLS_CERT")
+        let has_files = self.ca.is_some() || self.cert.is_some();
+        self.tls || has_files || self.target.is_none() && is_set("GATEWAY_TLS_CERT")
     }
 
     async fn connect(&self) -> Result<Channel, Failure> {

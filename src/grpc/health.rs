@@ -16,7 +16,8 @@ const TOKEN_REJECTED_FOR: Duration = Duration::from_secs(60);
 ///
 /// Ready is about this process. An outage that all replicas share, of Chartbrew or of the store,
 /// takes none of them out of service: callers get an error that says what is wrong instead of a
-/// connection that is refused.
+/// connection that is refused. A rejected token does, though replicas may share it: without a token
+/// a gateway can serve nobody, and other replicas may have another one already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// The gateway is stopping. Not ready.
@@ -85,7 +86,7 @@ impl Health {
         self.condition.borrow().stopping
     }
 
-    /// Chartbrew rejected the gateway's own token. Forgotten after a minute.
+    /// Chartbrew rejected the gateway's own token. Forgotten after a minute, or when it is replaced.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -97,6 +98,11 @@ impl Health {
                 health.change(|condition| condition.token_rejected = false);
             });
         }
+    }
+
+    /// The gateway has another token of its own, of which nothing is known yet.
+    pub fn token_replaced(&self) {
+        self.change(|condition| condition.token_rejected = false);
     }
 
     /// Whether Chartbrew cannot be reached.
@@ -159,6 +165,10 @@ mod tests {
         assert!(!is_ready());
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert!(is_ready());
+
+        health.token_rejected();
+        health.token_replaced();
+        assert!(is_ready(), "nothing is known of the new one");
 
         health.token_rejected();
         health.set_stopping();

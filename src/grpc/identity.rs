@@ -12,6 +12,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use http::HeaderMap;
+use tokio::sync::watch;
 
 use super::bearer::{self, TokenMissing};
 use crate::{
@@ -123,6 +124,11 @@ impl Identity {
             own: own.transpose()?,
             callers: callers.transpose()?,
         })
+    }
+
+    /// The gateway's own token as it changes, if it has one.
+    pub(super) fn own_token(&self) -> Option<watch::Receiver<Arc<Token>>> {
+        self.own.as_ref().map(Reloaded::changes)
     }
 
     /// The caller of a method, by its headers and the names in its certificate.

@@ -7,7 +7,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
@@ -23,6 +23,7 @@ use super::{
     unread::Unread,
 };
 use crate::{
+    chartbrew::Token,
     delivery::Delivery,
     proto::{self, connection_service_server::ConnectionServiceServer},
     reload::FileProblem,
@@ -60,6 +61,8 @@ pub struct Server {
     health: Health,
     calls: TaskTracker,
     reporter: tonic_health::server::HealthReporter,
+    /// The gateway's own token, if it has one.
+    own_token: Option<watch::Receiver<Arc<Token>>>,
 }
 
 impl Server {
@@ -80,6 +83,7 @@ impl Server {
         let listener = bind(listen)?;
         let addr = listener.local_addr()?;
         let settings = Arc::new(settings);
+        let own_token = identity.own_token();
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let calls = TaskTracker::new();
         let handlers = Handlers {
@@ -103,6 +107,7 @@ impl Server {
             health,
             calls,
             reporter,
+            own_token,
         })
     }
 
@@ -125,8 +130,10 @@ impl Server {
             health,
             calls,
             reporter,
+            own_token,
         } = self;
         let reporting = tokio::spawn(health.clone().report_to(reporter));
+        let noting = tokio::spawn(note_tokens(own_token, health.clone()));
         let stop = async {
             shutdown.await;
             health.set_stopping();
@@ -137,6 +144,7 @@ impl Server {
         let until = Instant::now() + settings.shutdown_grace;
         let finished = drain(&connections, &calls, &delivery, until).await;
         reporting.abort();
+        noting.abort();
         (until, finished)
     }
 }
@@ -151,6 +159,14 @@ fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(listen)?;
     socket.listen(BACKLOG)
+}
+
+/// A token that replaces a rejected one may be valid.
+async fn note_tokens(own: Option<watch::Receiver<Arc<Token>>>, health: Health) {
+    let Some(mut own) = own else { return };
+    while own.changed().await.is_ok() {
+        health.token_replaced();
+    }
 }
 
 /// Takes connections until it is time to stop.

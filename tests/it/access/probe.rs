@@ -87,7 +87,7 @@ async fn a_probe_speaks_tls_and_shows_a_certificate() {
             ],
             false,
         ),
-        (&[&target, &shown], false),
+        (&[&target, &shown], true),
         (&[&["--target", "192.0.2.1:1"], &shown, &["--tls"]], false),
     ];
     for (flags, expected) in cases {

@@ -13,6 +13,9 @@ use chartbrew_gateway::{
 };
 use chartbrew_sandbox as sandbox;
 use tonic::{Code, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 use super::callers::{by, entry, for_callers};
 use crate::support::{
@@ -267,6 +270,15 @@ async fn the_gateways_own_token_is_read_again() {
         .await;
     let create = async || gateway.client.clone().create(minimal("m")).await;
     assert_eq!(failure(create().await).reason, "GATEWAY_TOKEN_REJECTED");
+    let health = HealthClient::new(gateway.channel().await);
+    let status = async || {
+        let request = HealthCheckRequest::default();
+        let response = health.clone().check(request).await.unwrap();
+        response.into_inner().status()
+    };
+    soon(async { while status().await != ServingStatus::NotServing {} }).await;
+    // No call is made meanwhile: where health decides who gets calls, none comes.
     directory.write("token", &format!("{}\n", sandbox::TOKEN));
-    soon(async { while create().await.is_err() {} }).await;
+    soon(async { while status().await != ServingStatus::Serving {} }).await;
+    create().await.unwrap();
 }
