@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -22,9 +25,12 @@ import (
 	pb "example.com/chartbrew/gen/chartbrew/connection/v1"
 )
 
+var errNoConnection = errors.New("a response without its connection")
+
 const (
-	team  = 1
-	usage = "usage: client lifecycle | client create NAME [REQUEST_ID]"
+	team           = 1
+	longestTimeout = 86400 // in seconds
+	usage          = "usage: client lifecycle | client create NAME [REQUEST_ID]"
 )
 
 func main() {
@@ -36,8 +42,13 @@ func main() {
 
 func run(args []string) error {
 	seconds, err := strconv.ParseFloat(env("CLIENT_TIMEOUT_SECONDS", "60"), 64)
-	if err != nil {
-		return err
+	if err != nil || !(seconds > 0 && seconds <= longestTimeout) {
+		return fmt.Errorf("CLIENT_TIMEOUT_SECONDS must be a number above 0, at most %d", longestTimeout)
+	}
+	// Checked here, since a library may print a token that it cannot send.
+	token := env("CLIENT_TOKEN", "sandbox-token")
+	if strings.ContainsFunc(token, func(r rune) bool { return r < '!' || r > '~' }) {
+		return errors.New("CLIENT_TOKEN has characters that no header may have")
 	}
 	conn, err := connect(env("CLIENT_ADDRESS", "127.0.0.1:50051"), os.Getenv("CLIENT_CA_FILE"))
 	if err != nil {
@@ -46,7 +57,7 @@ func run(args []string) error {
 	defer conn.Close()
 	c := client{
 		service: pb.NewConnectionServiceClient(conn),
-		token:   env("CLIENT_TOKEN", "sandbox-token"),
+		token:   token,
 		timeout: time.Duration(seconds * float64(time.Second)),
 	}
 	ctx := context.Background()
@@ -71,12 +82,14 @@ func env(name, otherwise string) string {
 }
 
 func connect(address, caFile string) (*grpc.ClientConn, error) {
-	creds := insecure.NewCredentials()
+	creds := credentials.NewTLS(nil) // trusts the system's authorities
 	if caFile != "" {
 		var err error
 		if creds, err = credentials.NewClientTLSFromFile(caFile, ""); err != nil {
 			return nil, err
 		}
+	} else if isLoopback(address) || os.Getenv("CLIENT_PLAINTEXT") == "1" {
+		creds = insecure.NewCredentials()
 	}
 	// Only `repeat` repeats calls. What WithDisableRetry leaves on, grpc-go's transparent retry, sends
 	// a call again only if the gateway certainly has not begun it.
@@ -89,6 +102,11 @@ func connect(address, caFile string) (*grpc.ClientConn, error) {
 			Backoff:           backoff.Config{BaseDelay: firstWait, Multiplier: 2, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}))
+}
+
+func isLoopback(address string) bool {
+	ip, err := netip.ParseAddrPort(address)
+	return err == nil && ip.Addr().IsLoopback() || strings.HasPrefix(address, "localhost:")
 }
 
 type client struct {
@@ -127,9 +145,14 @@ func (c client) lifecycle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if updated.GetConnection() == nil {
+		return errNoConnection
+	}
 	fmt.Printf("updated %d host=%s\n", updated.GetConnection().GetId(), updated.GetConnection().GetHost())
 
-	if _, err := call(ctx, c, true, c.service.Delete, &pb.DeleteRequest{TeamId: team, ConnectionId: id}); err != nil {
+	// Gone is what it shall be: an attempt whose response was lost may have deleted it.
+	_, err = call(ctx, c, true, c.service.Delete, &pb.DeleteRequest{TeamId: team, ConnectionId: id})
+	if err != nil && reason(status.Convert(err)) != "CONNECTION_NOT_FOUND" {
 		return err
 	}
 	fmt.Printf("deleted %d\n", id)
@@ -161,6 +184,9 @@ func (c client) create(ctx context.Context, name string, requestID *string) (int
 	})
 	if err != nil {
 		return 0, err
+	}
+	if created.GetConnection() == nil {
+		return 0, errNoConnection
 	}
 	fmt.Printf("created %d\n", created.GetConnection().GetId())
 	return created.GetConnection().GetId(), nil

@@ -47,21 +47,32 @@ func repeat[Req, Res any](ctx context.Context, isRepeatable bool, m method[Req, 
 	}
 }
 
-// told returns how long the server says to wait, or otherwise if it does not say. Less than 0: do not repeat.
+// told returns how long the server says to wait, and at least firstWait; or otherwise if it does not say. Less
+// than 0: do not repeat.
 func told(trailer metadata.MD, err error, otherwise time.Duration) time.Duration {
 	if values := trailer.Get("grpc-retry-pushback-ms"); len(values) > 0 {
-		ms, err := strconv.Atoi(values[0])
+		ms, err := strconv.ParseUint(values[0], 10, 32)
 		if err != nil {
-			return -1 // as gRPC's A6 says
+			return -1 // negative or no number, as gRPC's A6 says
 		}
-		return time.Duration(ms) * time.Millisecond
+		return max(time.Duration(ms)*time.Millisecond, firstWait)
 	}
 	for _, detail := range status.Convert(err).Details() {
 		if retry, ok := detail.(*errdetails.RetryInfo); ok {
-			return retry.GetRetryDelay().AsDuration()
+			return max(retry.GetRetryDelay().AsDuration(), firstWait)
 		}
 	}
 	return otherwise
+}
+
+// reason returns the gateway's reason of a failure, or "-".
+func reason(failure *status.Status) string {
+	for _, detail := range failure.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == domain {
+			return info.GetReason()
+		}
+	}
+	return "-"
 }
 
 // printFailure prints what a program decides by: code, reason and details. It never prints a request.
@@ -71,14 +82,9 @@ func printFailure(err error) {
 		fmt.Fprintln(os.Stderr, err)
 		return
 	}
-	reason := "-"
 	var details []string
 	for _, detail := range failure.Details() {
 		switch detail := detail.(type) {
-		case *errdetails.ErrorInfo:
-			if detail.GetDomain() == domain {
-				reason = detail.GetReason()
-			}
 		case *errdetails.BadRequest:
 			for _, violation := range detail.GetFieldViolations() {
 				details = append(details, violation.GetField()+": "+violation.GetDescription())
@@ -87,7 +93,7 @@ func printFailure(err error) {
 			details = append(details, fmt.Sprintf("may be repeated after %.1f s", detail.GetRetryDelay().AsDuration().Seconds()))
 		}
 	}
-	fmt.Fprintf(os.Stderr, "failed %s %s: %s\n", code.Code(failure.Code()), reason, failure.Message())
+	fmt.Fprintf(os.Stderr, "failed %s %s: %s\n", code.Code(failure.Code()), reason(failure), failure.Message())
 	for _, line := range details {
 		fmt.Fprintln(os.Stderr, "  "+line)
 	}

@@ -1,6 +1,7 @@
 """Creates, tests, updates and deletes a connection of a Chartbrew team."""
 
 import os
+import re
 import sys
 import uuid
 from pathlib import Path
@@ -12,9 +13,11 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import Parse
 from google.protobuf.struct_pb2 import Value
 
-from repeat import FIRST_WAIT, Caller, print_failure
+from repeat import FIRST_WAIT, Caller, print_failure, reason
 
 TEAM = 1
+LONGEST_TIMEOUT = 86_400  # in seconds
+LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+", re.ASCII)
 USAGE = "usage: client.py lifecycle | client.py create NAME [REQUEST_ID]"
 
 # Only `Caller` repeats calls. What is left on, gRPC's transparent retry, sends a call again only if
@@ -29,11 +32,42 @@ OPTIONS = [
 
 
 def connect(address: str, ca_file: str | None) -> grpc.Channel:
-    """Connect with TLS if there is a file with the authority to trust."""
-    if ca_file:
-        credentials = grpc.ssl_channel_credentials(Path(ca_file).read_bytes())
-        return grpc.secure_channel(address, credentials, OPTIONS)
-    return grpc.insecure_channel(address, OPTIONS)
+    """Connect, with TLS unless this cannot be read by others.
+
+    Without a file with the authorities to trust, TLS trusts those that the library has.
+    """
+    if not ca_file and (LOOPBACK.fullmatch(address) or setting("CLIENT_PLAINTEXT", "") == "1"):
+        return grpc.insecure_channel(address, OPTIONS)
+    authorities = Path(ca_file).read_bytes() if ca_file else None
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(authorities), OPTIONS)
+
+
+def setting(name: str, otherwise: str) -> str:
+    """Return a variable of the environment."""
+    return os.environ.get(name) or otherwise
+
+
+def settings() -> Caller:
+    """Return the caller that the environment describes."""
+    try:
+        timeout = float(setting("CLIENT_TIMEOUT_SECONDS", "60"))
+    except ValueError:
+        timeout = 0
+    if not 0 < timeout <= LONGEST_TIMEOUT:
+        msg = f"CLIENT_TIMEOUT_SECONDS must be a number above 0, at most {LONGEST_TIMEOUT}"
+        raise SystemExit(msg)
+    # Checked here, since a library may print a token that it cannot send.
+    token = setting("CLIENT_TOKEN", "sandbox-token")
+    if not re.fullmatch("[!-~]+", token):
+        raise SystemExit("CLIENT_TOKEN has characters that no header may have")
+    return Caller(token, timeout)
+
+
+def present(response: pb.CreateResponse | pb.UpdateResponse) -> pb.Connection:
+    """Return the connection of a response."""
+    if not response.HasField("connection"):
+        raise SystemExit("a response without its connection")
+    return response.connection
 
 
 def create(
@@ -60,8 +94,9 @@ def create(
         ),
     )
     response = caller.call(service.Create, request, is_repeatable=request_id is not None)
-    print(f"created {response.connection.id}")
-    return response.connection.id
+    created = present(response)
+    print(f"created {created.id}")
+    return created.id
 
 
 def lifecycle(service: pb_grpc.ConnectionServiceStub, caller: Caller) -> None:
@@ -80,23 +115,26 @@ def lifecycle(service: pb_grpc.ConnectionServiceStub, caller: Caller) -> None:
         connection=pb.NewConnection(host="replica.example.com", password="new-password"),
         update_mask=FieldMask(paths=["host", "password"]),
     )
-    updated = caller.call(service.Update, update, is_repeatable=True).connection
+    updated = present(caller.call(service.Update, update, is_repeatable=True))
     print(f"updated {updated.id} host={updated.host}")
 
     delete = pb.DeleteRequest(team_id=TEAM, connection_id=id_)
-    caller.call(service.Delete, delete, is_repeatable=True)
+    try:
+        caller.call(service.Delete, delete, is_repeatable=True)
+    except grpc.RpcError as error:
+        assert isinstance(error, grpc.Call)
+        # Gone is what it shall be: an attempt whose response was lost may have deleted it.
+        if reason(error) != "CONNECTION_NOT_FOUND":
+            raise
     print(f"deleted {id_}")
 
 
 def main() -> int:
     """Do what the arguments say."""
-    address = os.environ.get("CLIENT_ADDRESS", "127.0.0.1:50051")
+    caller = settings()
+    address = setting("CLIENT_ADDRESS", "127.0.0.1:50051")
     with connect(address, os.environ.get("CLIENT_CA_FILE")) as channel:
         service = pb_grpc.ConnectionServiceStub(channel)
-        caller = Caller(
-            token=os.environ.get("CLIENT_TOKEN", "sandbox-token"),
-            timeout=float(os.environ.get("CLIENT_TIMEOUT_SECONDS", "60")),
-        )
         try:
             match sys.argv[1:]:
                 case ["lifecycle"]:

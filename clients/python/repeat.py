@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
@@ -61,34 +61,39 @@ class Caller:
 
 
 def told(error: grpc.Call) -> float | None:
-    """Return how long the server says to wait. Less than 0: do not repeat."""
+    """Return how long the server says to wait, at least FIRST_WAIT. Less than 0: do not repeat."""
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-retry-pushback-ms":
-            try:
-                return int(value) / 1000
-            except ValueError:
-                return -1  # as gRPC's A6 says
+            # Negative or no number: do not repeat, as gRPC's A6 says.
+            return max(int(value) / 1000, FIRST_WAIT) if value.isdigit() else -1
     for retry in details(error, RetryInfo):
-        return seconds(retry)
+        return max(seconds(retry), FIRST_WAIT)
     return None
 
 
 def details(error: grpc.Call, kind: type[Detail]) -> list[Detail]:
-    """Return the details of this type."""
-    status = rpc_status.from_call(error)
+    """Return the details of this type; none if they cannot be read."""
     found = []
-    for packed in status.details if status else ():
-        detail = kind()
-        if packed.Unpack(detail):
-            found.append(detail)
+    try:
+        status = rpc_status.from_call(error)
+        for packed in status.details if status else ():
+            detail = kind()
+            if packed.Unpack(detail):
+                found.append(detail)
+    except (DecodeError, ValueError):
+        return []
     return found
+
+
+def reason(error: grpc.Call) -> str:
+    """Return the gateway's reason of a failure, or "-"."""
+    reasons = [info.reason for info in details(error, ErrorInfo) if info.domain == DOMAIN]
+    return reasons[0] if reasons else "-"
 
 
 def print_failure(error: grpc.Call) -> None:
     """Print what a program decides by: code, reason and details. Never print a request."""
-    reasons = [info.reason for info in details(error, ErrorInfo) if info.domain == DOMAIN]
-    reason = reasons[0] if reasons else "-"
-    print(f"failed {error.code().name} {reason}: {error.details()}", file=sys.stderr)
+    print(f"failed {error.code().name} {reason(error)}: {error.details()}", file=sys.stderr)
     for bad in details(error, BadRequest):
         for violation in bad.field_violations:
             print(f"  {violation.field}: {violation.description}", file=sys.stderr)

@@ -40,8 +40,8 @@ impl Retries {
             }
             let wait = match asked_wait(&status) {
                 Wait::Never => return Err(status),
-                Wait::For(wait) => wait,
-                Wait::NotSaid => backoff.mul_f64(0.8 + 0.4 * fastrand::f64()),
+                Wait::For(wait) => wait.max(FIRST_WAIT),
+                Wait::NotSaid => backoff.mul_f64(0.5 + 0.5 * fastrand::f64()),
             };
             if Instant::now() + wait >= deadline {
                 return Err(status);
@@ -71,6 +71,7 @@ fn asked_wait(status: &Status) -> Wait {
         let pushback = pushback
             .to_str()
             .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
             .and_then(|text| text.parse::<u32>().ok());
         return pushback.map_or(Wait::Never, |ms| {
             Wait::For(Duration::from_millis(ms.into()))
@@ -84,15 +85,23 @@ fn asked_wait(status: &Status) -> Wait {
 
 /// For a failure that tonic found itself, the code that other gRPC libraries give it. tonic's are CANCELLED
 /// where the deadline passed, and mostly UNKNOWN where the connection broke.
+///
+/// Its message has the causes too: they say why a connection failed.
 fn with_usual_code(status: Status) -> Status {
-    let causes = iter::successors(status.source(), |&cause| cause.source());
-    if causes.clone().any(|cause| cause.is::<TimeoutExpired>()) {
-        return Status::deadline_exceeded(status.message());
+    let causes: Vec<&dyn Error> =
+        iter::successors(status.source(), |&cause| cause.source()).collect();
+    if causes.is_empty() {
+        return status; // The gateway has sent it.
     }
-    match (causes.count(), status.code()) {
-        (1.., Code::Unknown | Code::Cancelled) => Status::unavailable(status.message()),
-        _ => status,
-    }
+    let code = match status.code() {
+        _ if causes.iter().any(|cause| cause.is::<TimeoutExpired>()) => Code::DeadlineExceeded,
+        Code::Unknown | Code::Cancelled => Code::Unavailable,
+        code => code,
+    };
+    let mut parts = vec![status.message().to_owned()];
+    parts.extend(causes.iter().map(ToString::to_string));
+    parts.dedup();
+    Status::new(code, parts.join(": "))
 }
 
 /// The name of a code in gRPC's specification.

@@ -14,14 +14,25 @@ import {
   TestRequest,
   UpdateRequest,
 } from "../generated/chartbrew/connection/v1/connection_service.js";
-import { Caller, failureLines, FIRST_WAIT_MS, isServiceError } from "./repeat.js";
+import { Caller, failureLines, FIRST_WAIT_MS, isServiceError, reason } from "./repeat.js";
 
 const TEAM = 1;
+const NO_CONNECTION = "a response without its connection";
 const USAGE = "usage: client lifecycle | client create NAME [REQUEST_ID]";
 
-/** With TLS if there is a file with the authority to trust. */
-function connect(address: string, caFile: string | undefined): ConnectionServiceClient {
-  const creds = caFile ? credentials.createSsl(readFileSync(caFile)) : credentials.createInsecure();
+const LONGEST_TIMEOUT = 86400; // in seconds
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+$/;
+
+function setting(name: string, otherwise: string): string {
+  const value = env[name];
+  return value === undefined || value === "" ? otherwise : value;
+}
+
+/** With TLS, unless this cannot be read by others. Without a caFile it trusts Node's authorities. */
+function connect(address: string, caFile: string): ConnectionServiceClient {
+  let creds = credentials.createSsl(caFile === "" ? null : readFileSync(caFile));
+  if (caFile === "" && (LOOPBACK.test(address) || env.CLIENT_PLAINTEXT === "1"))
+    creds = credentials.createInsecure();
   return new ConnectionServiceClient(address, creds, {
     // Only `Caller` repeats calls.
     "grpc.enable_retries": 0,
@@ -48,9 +59,15 @@ async function lifecycle(service: ConnectionServiceClient, caller: Caller): Prom
     updateMask: ["host", "password"],
   });
   const { connection } = await caller.call(true, service.update.bind(service), update);
-  console.log(`updated ${String(connection?.id)} host=${String(connection?.host)}`);
+  if (connection === undefined) throw new Error(NO_CONNECTION);
+  console.log(`updated ${String(connection.id)} host=${String(connection.host)}`);
 
-  await caller.call(true, service.delete.bind(service), DeleteRequest.create(which));
+  try {
+    await caller.call(true, service.delete.bind(service), DeleteRequest.create(which));
+  } catch (error) {
+    // Gone is what it shall be: an attempt whose response was lost may have deleted it.
+    if (!isServiceError(error) || reason(error) !== "CONNECTION_NOT_FOUND") throw error;
+  }
   console.log(`deleted ${String(id)}`);
 }
 
@@ -82,17 +99,24 @@ async function create(
   });
   const isRepeatable = requestId !== undefined;
   const { connection } = await caller.call(isRepeatable, service.create.bind(service), request);
-  if (connection === undefined) throw new Error("a response without its connection");
+  if (connection === undefined) throw new Error(NO_CONNECTION);
   console.log(`created ${String(connection.id)}`);
   return connection.id;
 }
 
 async function main(args: string[]): Promise<void> {
-  const service = connect(env.CLIENT_ADDRESS ?? "127.0.0.1:50051", env.CLIENT_CA_FILE);
-  const caller = new Caller(
-    env.CLIENT_TOKEN ?? "sandbox-token",
-    Number(env.CLIENT_TIMEOUT_SECONDS ?? 60) * 1000,
-  );
+  const seconds = Number(setting("CLIENT_TIMEOUT_SECONDS", "60"));
+  if (!(seconds > 0 && seconds <= LONGEST_TIMEOUT))
+    throw new Error(
+      `CLIENT_TIMEOUT_SECONDS must be a number above 0, at most ${String(LONGEST_TIMEOUT)}`,
+    );
+  // Checked here, since a library may print a token that it cannot send.
+  const token = setting("CLIENT_TOKEN", "sandbox-token");
+  if (!/^[!-~]+$/.test(token))
+    throw new Error("CLIENT_TOKEN has characters that no header may have");
+  const caller = new Caller(token, seconds * 1000);
+  const address = setting("CLIENT_ADDRESS", "127.0.0.1:50051");
+  const service = connect(address, setting("CLIENT_CA_FILE", ""));
   const [command, name, requestId] = args;
   try {
     if (command === "lifecycle" && args.length === 1) await lifecycle(service, caller);

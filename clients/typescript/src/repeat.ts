@@ -20,10 +20,15 @@ type Method<Request, Response> = (
 
 /** Makes calls with a token, each within a time that includes its repetitions. */
 export class Caller {
+  // Hidden from `console.log` and `JSON.stringify`.
+  readonly #token: string;
+
   constructor(
-    private readonly token: string,
+    token: string,
     private readonly timeoutMs: number,
-  ) {}
+  ) {
+    this.#token = token;
+  }
 
   /**
    * Makes a call until it ends with something else than UNAVAILABLE, or its time is over. Create
@@ -55,7 +60,7 @@ export class Caller {
     deadline: number,
   ): Promise<Response> {
     const metadata = new Metadata();
-    metadata.set("authorization", `Bearer ${this.token}`);
+    metadata.set("authorization", `Bearer ${this.#token}`);
     return new Promise((resolve, reject) => {
       method(request, metadata, { deadline }, (error, response) => {
         if (error) reject(error);
@@ -69,37 +74,48 @@ export function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && "metadata" in error;
 }
 
-/** How long the server says to wait, in milliseconds. Less than 0: do not repeat. */
+/**
+ * How long the server says to wait, in milliseconds, at least the first wait. Less than 0: do not
+ * repeat.
+ */
 function told(error: ServiceError): number | undefined {
   const [pushback] = error.metadata.get("grpc-retry-pushback-ms");
   if (pushback !== undefined) {
-    // Anything but a number: do not repeat, as gRPC's A6 says.
-    return /^\d+$/.test(pushback.toString()) ? Number(pushback) : -1;
+    // Negative or no number: do not repeat, as gRPC's A6 says.
+    return /^\d+$/.test(pushback.toString()) ? Math.max(Number(pushback), FIRST_WAIT_MS) : -1;
   }
   const [retry] = details(error, RetryInfo);
-  return retry && delayMs(retry);
+  return retry && Math.max(delayMs(retry), FIRST_WAIT_MS);
 }
 
-/** The details of this type. */
+/** The details of this type; none if they cannot be read. */
 function details<T>(
   error: ServiceError,
   type: { $type: string; decode(input: Uint8Array): T },
 ): T[] {
   const [packed] = error.metadata.get("grpc-status-details-bin");
   if (!(packed instanceof Buffer)) return [];
-  return Status.decode(packed)
-    .details.filter(({ typeUrl }) => typeUrl.endsWith(`/${type.$type}`))
-    .map(({ value }) => type.decode(value));
+  try {
+    return Status.decode(packed)
+      .details.filter(({ typeUrl }) => typeUrl.endsWith(`/${type.$type}`))
+      .map(({ value }) => type.decode(value));
+  } catch {
+    return [];
+  }
 }
 
 function delayMs({ retryDelay }: RetryInfo): number {
   return retryDelay ? retryDelay.seconds * 1000 + retryDelay.nanos / 1e6 : 0;
 }
 
+/** The gateway's reason of a failure, or "-". */
+export function reason(error: ServiceError): string {
+  return details(error, ErrorInfo).find(({ domain }) => domain === DOMAIN)?.reason ?? "-";
+}
+
 /** What a program decides by: code, reason and details. Never the request. */
 export function failureLines(error: ServiceError): string[] {
-  const ours = details(error, ErrorInfo).find(({ domain }) => domain === DOMAIN);
-  const lines = [`failed ${status[error.code]} ${ours?.reason ?? "-"}: ${error.details}`];
+  const lines = [`failed ${status[error.code]} ${reason(error)}: ${error.details}`];
   for (const { fieldViolations } of details(error, BadRequest)) {
     for (const { field, description } of fieldViolations) lines.push(`  ${field}: ${description}`);
   }

@@ -6,11 +6,13 @@ import com.chartbrew.connection.v1.ConnectionServiceGrpc;
 import com.chartbrew.connection.v1.ConnectionServiceGrpc.ConnectionServiceBlockingStub;
 import com.chartbrew.connection.v1.ConnectionType;
 import com.chartbrew.connection.v1.CreateRequest;
+import com.chartbrew.connection.v1.CreateResponse;
 import com.chartbrew.connection.v1.DeleteRequest;
 import com.chartbrew.connection.v1.NewConnection;
 import com.chartbrew.connection.v1.TestRequest;
 import com.chartbrew.connection.v1.TestResponse;
 import com.chartbrew.connection.v1.UpdateRequest;
+import com.chartbrew.connection.v1.UpdateResponse;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.FieldMask;
 import com.google.protobuf.Struct;
@@ -29,6 +31,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import java.util.UUID;
+import java.util.concurrent.TimeUnit;
 
 /**
  * An example of a client of chartbrew-gateway: see docs/clients.md.
@@ -37,6 +40,8 @@ import java.util.UUID;
  */
 final class Client {
   private static final int TEAM = 1;
+  private static final int LONGEST_TIMEOUT = 86_400; // in seconds
+  private static final String LOOPBACK = "(localhost|127(\\.\\d{1,3}){3}|\\[::1\\]):\\d+";
   private static final ByteString CA =
       ByteString.copyFromUtf8("-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----\n");
 
@@ -49,28 +54,46 @@ final class Client {
   }
 
   public static void main(String[] arguments) throws IOException, InterruptedException {
+    System.exit(run(arguments));
+  }
+
+  private static int run(String... arguments) throws IOException, InterruptedException {
+    double seconds = number(setting("CLIENT_TIMEOUT_SECONDS", "60"));
+    if (!(seconds > 0 && seconds <= LONGEST_TIMEOUT)) {
+      System.err.println(
+          "CLIENT_TIMEOUT_SECONDS must be a number above 0, at most " + LONGEST_TIMEOUT);
+      return 1;
+    }
+    // Checked here, since a library may print a token that it cannot send.
+    String token = setting("CLIENT_TOKEN", "sandbox-token");
+    if (!token.matches("[!-~]+")) {
+      System.err.println("CLIENT_TOKEN has characters that no header may have");
+      return 1;
+    }
+    Metadata headers = new Metadata();
+    headers.put(
+        Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + token);
     ManagedChannel channel = connect();
     try {
-      Metadata token = new Metadata();
-      token.put(
-          Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER),
-          "Bearer " + setting("CLIENT_TOKEN", "sandbox-token"));
-      double seconds = Double.parseDouble(setting("CLIENT_TIMEOUT_SECONDS", "60"));
       Client client =
           new Client(
               ConnectionServiceGrpc.newBlockingStub(channel)
-                  .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(token)),
-              new Retries(channel, Duration.ofMillis(Math.round(1000 * seconds))));
-      client.run(arguments);
+                  .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers)),
+              new Retries(channel, Duration.ofMillis((long) Math.ceil(1000 * seconds))));
+      return client.obey(arguments);
     } catch (StatusRuntimeException failure) {
       Failures.print(failure);
-      System.exit(1);
+      return 1;
+    } catch (IllegalStateException wrong) {
+      System.err.println(wrong.getMessage());
+      return 1;
     } finally {
-      channel.shutdownNow();
+      channel.shutdownNow().awaitTermination(5, TimeUnit.SECONDS);
     }
   }
 
-  private void run(String... arguments) throws InterruptedException {
+  /** Does what the arguments say, and returns the exit status. */
+  private int obey(String... arguments) throws InterruptedException {
     String command = arguments.length > 0 ? arguments[0] : "";
     if (command.equals("lifecycle") && arguments.length == 1) {
       lifecycle();
@@ -80,8 +103,9 @@ final class Client {
       create(arguments[1], arguments[2]);
     } else {
       System.err.println("usage: lifecycle | create NAME [REQUEST_ID]");
-      System.exit(1);
+      return 1;
     }
+    return 0;
   }
 
   private void lifecycle() throws InterruptedException {
@@ -109,11 +133,19 @@ final class Client {
                     .setPassword("new-password"))
             .setUpdateMask(mask)
             .build();
-    Connection updated = retries.call(true, service, stub -> stub.update(update)).getConnection();
+    UpdateResponse response = retries.call(true, service, stub -> stub.update(update));
+    Connection updated = present(response.hasConnection(), response.getConnection());
     System.out.println("updated " + updated.getId() + " host=" + updated.getHost());
 
     DeleteRequest delete = DeleteRequest.newBuilder().setTeamId(TEAM).setConnectionId(id).build();
-    retries.call(true, service, stub -> stub.delete(delete));
+    try {
+      retries.call(true, service, stub -> stub.delete(delete));
+    } catch (StatusRuntimeException failure) {
+      // Gone is what it shall be: an attempt whose response was lost may have deleted it.
+      if (!Failures.reason(failure).equals("CONNECTION_NOT_FOUND")) {
+        throw failure;
+      }
+    }
     System.out.println("deleted " + id);
   }
 
@@ -137,24 +169,45 @@ final class Client {
       request.setRequestId(requestId);
     }
     CreateRequest create = request.build();
-    Connection created =
-        retries.call(requestId != null, service, stub -> stub.create(create)).getConnection();
+    CreateResponse response = retries.call(requestId != null, service, stub -> stub.create(create));
+    Connection created = present(response.hasConnection(), response.getConnection());
     System.out.println("created " + created.getId());
     return created.getId();
   }
 
   /** Nothing is sent yet: the first call connects. */
   private static ManagedChannel connect() throws IOException {
+    String address = setting("CLIENT_ADDRESS", "127.0.0.1:50051");
     String authorities = setting("CLIENT_CA_FILE", "");
-    ChannelCredentials credentials =
-        authorities.isEmpty()
-            ? InsecureChannelCredentials.create()
-            : TlsChannelCredentials.newBuilder().trustManager(new File(authorities)).build();
+    ChannelCredentials credentials;
+    if (!authorities.isEmpty()) {
+      credentials = TlsChannelCredentials.newBuilder().trustManager(new File(authorities)).build();
+    } else if (address.matches(LOOPBACK) || setting("CLIENT_PLAINTEXT", "").equals("1")) {
+      credentials = InsecureChannelCredentials.create();
+    } else {
+      credentials = TlsChannelCredentials.create(); // trusts the JVM's authorities
+    }
     // Only Retries repeats calls: neither the library by itself, nor a policy found by DNS.
-    return Grpc.newChannelBuilder(setting("CLIENT_ADDRESS", "127.0.0.1:50051"), credentials)
+    return Grpc.newChannelBuilder(address, credentials)
         .disableRetry()
         .disableServiceConfigLookUp()
         .build();
+  }
+
+  private static Connection present(boolean isPresent, Connection connection) {
+    if (!isPresent) {
+      throw new IllegalStateException("a response without its connection");
+    }
+    return connection;
+  }
+
+  /** The number, or NaN. */
+  private static double number(String text) {
+    try {
+      return Double.parseDouble(text);
+    } catch (NumberFormatException none) {
+      return Double.NaN;
+    }
   }
 
   private static String setting(String name, String otherwise) {

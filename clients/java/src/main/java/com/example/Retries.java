@@ -1,6 +1,5 @@
 package com.example;
 
-import com.google.protobuf.util.Durations;
 import com.google.rpc.RetryInfo;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
@@ -8,6 +7,7 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.AbstractBlockingStub;
 import java.time.Duration;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
@@ -49,15 +49,20 @@ final class Retries {
         if (!isRepeatable || failure.getStatus().getCode() != Status.Code.UNAVAILABLE) {
           throw failure;
         }
-        Duration wait = askedWait(failure).orElse(withJitter(backoff));
-        if (wait.isNegative() || System.nanoTime() + wait.toNanos() >= deadline) {
+        Duration limit = backoff;
+        Duration wait = askedWait(failure).orElseGet(() -> withJitter(limit));
+        Duration rest = Duration.ofNanos(deadline - System.nanoTime());
+        if (wait.isNegative() || wait.compareTo(rest) >= 0) {
           throw failure;
         }
         Thread.sleep(wait.toMillis());
         // The library's own wait before it connects again grows to two minutes.
         channel.resetConnectBackoff();
         System.err.printf(
-            "repeated after %.1f s: %s%n", wait.toMillis() / 1e3, failure.getStatus().getCode());
+            Locale.ROOT,
+            "repeated after %.1f s: %s%n",
+            wait.toMillis() / 1e3,
+            failure.getStatus().getCode());
       }
       backoff = backoff.multipliedBy(2);
       if (backoff.compareTo(LONGEST_WAIT) > 0) {
@@ -66,23 +71,31 @@ final class Retries {
     }
   }
 
-  private static Duration withJitter(Duration wait) {
+  private static Duration withJitter(Duration limit) {
     return Duration.ofMillis(
-        Math.round(wait.toMillis() * ThreadLocalRandom.current().nextDouble(0.8, 1.2)));
+        ThreadLocalRandom.current().nextLong(limit.toMillis() / 2, limit.toMillis()));
   }
 
-  /** How long the failure asks to wait, if it says so. Negative: the call is not to be repeated. */
+  /**
+   * How long the failure asks to wait, at least the first wait, if it says so. Negative: the call
+   * is not to be repeated.
+   */
   private static Optional<Duration> askedWait(StatusRuntimeException failure) {
     Metadata trailers = failure.getTrailers();
     String pushback = trailers == null ? null : trailers.get(PUSHBACK);
     if (pushback != null) {
-      try {
-        return Optional.of(Duration.ofMillis(Integer.parseInt(pushback)));
-      } catch (NumberFormatException noNumber) {
-        return Optional.of(Duration.ofMillis(-1)); // as gRPC's A6 says
-      }
+      // Negative, no number, or days: not to be repeated (gRPC A6).
+      return Optional.of(
+          pushback.matches("\\d{1,9}")
+              ? atLeastFirst(Duration.ofMillis(Integer.parseInt(pushback)))
+              : Duration.ofMillis(-1));
     }
     return Failures.detail(failure, RetryInfo.class)
-        .map(info -> Duration.ofNanos(Durations.toNanos(info.getRetryDelay())));
+        .map(RetryInfo::getRetryDelay)
+        .map(delay -> atLeastFirst(Duration.ofSeconds(delay.getSeconds(), delay.getNanos())));
+  }
+
+  private static Duration atLeastFirst(Duration wait) {
+    return wait.compareTo(FIRST_WAIT) < 0 ? FIRST_WAIT : wait;
   }
 }
