@@ -2,7 +2,7 @@
 
     python3 tests/clients GATEWAY FOLDER LANGUAGE... [SETTING=VALUE...]
 
-GATEWAY is the program. FOLDER has the certificates, and gets the logs. Each language's client was built. A setting is
+Python has grpcio-status. GATEWAY is the program. FOLDER has the certificates, and gets the logs. Each language's client was built. A setting is
 one of the gateways'. With GATEWAY_REQUEST_ID_STORE=memory `killed` must fail.
 """
 
@@ -11,9 +11,11 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import time
 import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +25,12 @@ FOLDER = Path(FOLDER)
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/mesh"))
 
-from processes import GATEWAY, LIMIT, Chartbrew, Gateway, Processes, request, until
+from processes import GATEWAY, LIMIT, Chartbrew, Gateway, Process, Processes, request, until
+
+# All is on loopback: a proxy must not come between.
+for name in list(os.environ):
+    if name.lower() in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        del os.environ[name]
 
 # Each failure of Chartbrew reaches the client.
 SETTINGS = {**GATEWAY, "GATEWAY_ATTEMPTS": "1"}
@@ -34,8 +41,15 @@ SLOW_MS = 8_000
 # More than a first wait of the client's own, less than what a gateway says.
 TOLD_TO_WAIT = 0.4
 DEADLINE = 5
+# How much later a busy machine may end a call, and how long it takes to start a client and to end it.
+LATE, STARTED = 0.5, 20
 # What a wait is printed with.
 ROUNDED = 0.05
+# The first wait of a client, which is also its least.
+FIRST_WAIT = 0.2
+
+# A decimal comma, where numbers are printed as the locale does. And 0.0.0.0 is loopback only by IPv4.
+JAVA = {"JAVA_TOOL_OPTIONS": "-Duser.language=de -Djava.net.preferIPv4Stack=true"}
 
 NOT_FORWARDED = {"respond": {"status": 503, "content_type": "text/plain", "body": "no healthy upstream"}}
 
@@ -80,10 +94,13 @@ class Place(Processes):
         self.language = language
 
     async def start(self):
+        self.held = reserve()
+        self.stub = self.own(Process([sys.executable, "-B", Path(__file__).with_name("stub.py")], self.folder / "stub.log"))
+        self.stub_port = int(await self.stub.read(r"port (\d+)"))
         self.redis = await self.start_redis()
         self.chartbrew = self.own(Chartbrew(BINARY, self.folder / "chartbrew.log"))
         await self.chartbrew.serves()
-        self.gateway = await self.start_gateway("gateway")
+        self.gateway = await self.start_gateway("gateway", GATEWAY_LISTEN=address_of(self.held))
         self.tls = await self.start_gateway(
             "tls", GATEWAY_TLS_CERT=str(FOLDER / "gateway.pem"), GATEWAY_TLS_KEY=str(FOLDER / "gateway.key")
         )
@@ -105,7 +122,7 @@ class Place(Processes):
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CLIENT_")}
         child = await asyncio.create_subprocess_exec(
             *("setpriv", "--pdeathsig", "KILL", ROOT / "clients" / self.language / "run", *args),
-            env={**inherited, **env},
+            env={**inherited, **JAVA, **env},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -118,7 +135,7 @@ class Place(Processes):
         finally:
             if child.returncode is None:
                 child.kill()
-        for secret in (env["CLIENT_TOKEN"], OLD_PASSWORD, NEW_PASSWORD, PEM):
+        for secret in (*(env["CLIENT_TOKEN"] or self.chartbrew.token).split("\n"), OLD_PASSWORD, NEW_PASSWORD, PEM):
             check(secret not in out + err, f"{' '.join(args)} prints a secret, {secret}:\n{out}{err}")
         return Ended(child.returncode, out.splitlines(), err.splitlines(), time.monotonic() - began)
 
@@ -136,11 +153,35 @@ class Place(Processes):
     def rows(self, name: str) -> list[int]:
         return self.chartbrew.rows().get(name, [])
 
-    def durations(self, method: str) -> list[float]:
-        """How long the calls of a method took at the gateway, in seconds."""
+    def calls(self, method: str) -> list[tuple[float, float]]:
+        """When the calls of a method began and ended at the gateway."""
         lines = map(json.loads, self.gateway.log.read_text().splitlines())
         calls = [line for line in lines if line["message"] == "call" and line["method"].endswith(f"/{method}")]
-        return [line["duration_ms"] / 1000 for line in calls]
+        ends = [datetime.fromisoformat(line["timestamp"]).timestamp() for line in calls]
+        return [(end - line["duration_ms"] / 1000, end) for end, line in zip(ends, calls)]
+
+    async def calls_since(self, before: int, number: int) -> list[tuple[float, float]]:
+        """So many calls of Create, without those before."""
+        return await until(
+            lambda: len(found := self.calls("Create")[before:]) == number and found, f"{number} calls in the log"
+        )
+
+    def stub_times(self, token: str) -> list[float]:
+        """When the stub was called with a token."""
+        lines = (line.rpartition(" ") for line in self.stub.log.read_text().splitlines())
+        return [float(time) for seen, _, time in lines if seen == token]
+
+
+def reserve() -> socket.socket:
+    """A port that is given to nobody else, as long as this exists: it never listens, but a gateway can."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+def address_of(held: socket.socket) -> str:
+    return f"127.0.0.1:{held.getsockname()[1]}"
 
 
 def check(holds: bool, what: str):
@@ -191,6 +232,7 @@ async def lifecycle(place: Place, **env):
     (uploaded,) = seen["POST", f"{at}/N/files"]
     check('name="sslCa"' in uploaded and PEM in uploaded, f"not the file: {uploaded}")
     same(changed.get("host"), host, "the new host")
+    same(changed.get("password"), NEW_PASSWORD, "the new password")
     check(set(changed) <= {"host", "password", "team_id", "id"}, f"changes more than the mask names: {changed}")
 
 
@@ -201,9 +243,73 @@ async def plain(place: Place):
 async def tls(place: Place):
     await lifecycle(place, port=place.tls.port, CLIENT_CA_FILE=str(FOLDER / "ca.pem"))
     ended = await place.client("create", "other", port=place.tls.port, CLIENT_CA_FILE=str(FOLDER / "other/ca.pem"))
-    # Which code it has depends on the library.
-    ended.failed("[A-Z_]+", "-")
-    same((place.posts("other"), ended.waits), (0, []), "requests and repetitions with a gateway that is not trusted")
+    ended.failed("UNAVAILABLE", "-")
+
+
+async def plaintext(place: Place):
+    """Only to loopback, or where it was asked for. Linux connects to 0.0.0.0 by loopback."""
+    address = f"0.0.0.0:{place.gateway.port}"
+    ended = await place.client("create", "tls", CLIENT_ADDRESS=address)
+    ended.failed("UNAVAILABLE", "-")
+    ended = await place.client("create", "in clear", CLIENT_ADDRESS=address, CLIENT_PLAINTEXT="1")
+    same(place.rows("in clear"), [ended.created], "rows")
+
+
+async def settings(place: Place):
+    refused = "CLIENT_TOKEN has characters that no header may have"
+    # `client` looks for both parts in what is printed.
+    ended = await place.client("create", "token", CLIENT_TOKEN="first-line\nsecond-line")
+    same((ended.status, ended.out, ended.err[-1:]), (1, [], [refused]), "with a token of two lines")
+    refused = "CLIENT_TIMEOUT_SECONDS must be a number above 0, at most 86400"
+    for value in ("nan", "0", "soon"):
+        ended = await place.client("create", "timeout", CLIENT_TIMEOUT_SECONDS=value)
+        same((ended.status, ended.out, ended.err[-1:]), (1, [], [refused]), f"with the timeout {value}")
+    unset = {f"CLIENT_{name}": "" for name in ("TOKEN", "CA_FILE", "TIMEOUT_SECONDS", "PLAINTEXT")}
+    ended = await place.client("create", "unset", **unset)
+    same(place.rows("unset"), [ended.created], "rows")
+
+
+async def refused(place: Place):
+    """The failure says why nothing could be sent."""
+    with reserve() as held:
+        ended = await place.client("create", "refused", CLIENT_ADDRESS=address_of(held))
+    ended.failed("UNAVAILABLE", "-")
+    check("refused" in "".join(ended.err).lower(), f"does not say that the connection was refused: {ended}")
+
+
+async def stubbed(place: Place):
+    """What the gateway never sends, or not together."""
+
+    async def call(token: str) -> Ended:
+        return await place.client("create", "stubbed", new_id(), port=place.stub_port, CLIENT_TOKEN=token)
+
+    for ms, wait in ((1500, 1.5), (0, FIRST_WAIT)):
+        token = f"pushback={ms}"
+        ended = await call(token)
+        ended.failed("ABORTED", "-")
+        same(ended.waits, [wait], f"waits with {token}")
+        first, second = place.stub_times(token)
+        check(second - first > wait - ROUNDED, f"repeated after {second - first:.2f} s with {token}")
+    # grpcio sends no other texts than numbers of 64 bits. As nanoseconds the last one is a short wait, if they overflow.
+    for value in ("-1", str(-(2**63)), "18446744073709552"):
+        token = f"pushback={value}"
+        ended = await call(token)
+        same(ended.failed("UNAVAILABLE", "-"), ["  may be repeated after 0.6 s"], f"details with {token}")
+        same(len(place.stub_times(token)), 1, f"calls with {token}")
+    (await call("garbled")).failed("ABORTED", "-")
+    # grpc-go makes another status of it.
+    (await call("other-code")).failed("INTERNAL" if place.language == "go" else "ABORTED", "-")
+    ended = await call("empty")
+    missing = "a response without its connection"
+    same((ended.status, ended.out, ended.err[-1:]), (1, [], [missing]), "after an empty response")
+
+
+async def deleted(place: Place):
+    """Deleted by the first attempt, whose response was lost: the second finds nothing."""
+    place.chartbrew.faults({"on": "delete", "what": {"store_then_respond": NOT_FORWARDED["respond"]}})
+    ended = await place.client("lifecycle")
+    check(ended.status == 0 and ended.out[3:] == [f"deleted {ended.out[0].split()[1]}"], f"not deleted: {ended}")
+    same((len(ended.waits), place.rows("orders")), (1, []), "repetitions and rows")
 
 
 async def violations(place: Place):
@@ -221,10 +327,12 @@ async def wrong_token(place: Place):
 async def unavailable(place: Place):
     fault = {"on": "create", "what": NOT_FORWARDED}
     place.chartbrew.faults(fault)
+    before = len(place.calls("Create"))
     ended = await place.client("create", "with id", new_id())
     same(place.rows("with id"), [ended.created], "rows")
     same(len(ended.waits), 1, f"repetitions in {ended}")
-    check(TOLD_TO_WAIT < ended.waits[0] < ended.seconds + ROUNDED, f"did not wait as it was told: {ended}")
+    (_, end), (begin, _) = await place.calls_since(before, 2)
+    check(TOLD_TO_WAIT < ended.waits[0] < begin - end + ROUNDED, f"waited {begin - end:.2f} s: {ended}")
 
     place.chartbrew.faults(fault)
     ended = await place.client("create", "without id")
@@ -249,19 +357,24 @@ async def repeated(place: Place):
 async def deadline(place: Place):
     """It is that of the whole: the last attempt has what the wait has left."""
     place.chartbrew.faults({"on": "create", "what": NOT_FORWARDED}, {"on": "create", "what": "silent"})
-    before = len(place.durations("Create"))
+    before = len(place.calls("Create"))
     ended = await place.client("create", "late", new_id(), CLIENT_TIMEOUT_SECONDS=str(DEADLINE))
     # The gateway answers shortly before the deadline, or the client's library ends the call at it.
     ended.failed("DEADLINE_EXCEEDED", "(OUTCOME_UNKNOWN|-)")
     same(len(ended.waits), 1, f"repetitions in {ended}")
-    _, last = await until(lambda: len(found := place.durations("Create")[before:]) == 2 and found, "both calls in the log")
-    check(last < DEADLINE - ended.waits[0] + ROUNDED, f"the attempt after {ended.waits} s took {last:.2f} s")
+    (first, _), (begin, end) = await place.calls_since(before, 2)
+    check(end - begin < DEADLINE - ended.waits[0] + ROUNDED, f"the attempt after {ended.waits} s took {end - begin:.2f} s")
+    check(end - first < DEADLINE + LATE, f"took {end - first:.2f} s in all")
 
     # And nothing is repeated after it.
     place.chartbrew.faults({"on": "create", "times": "forever", "what": NOT_FORWARDED})
+    before = len(place.calls("Create"))
     ended = await place.client("create", "never", new_id(), CLIENT_TIMEOUT_SECONDS=str(DEADLINE))
     ended.failed("(UNAVAILABLE|DEADLINE_EXCEEDED)", "(UPSTREAM_UNAVAILABLE|-)")
-    check(0 < sum(ended.waits) < DEADLINE, f"repeats for longer than {DEADLINE} s: {ended}")
+    check(len(ended.waits) > 0, f"was not repeated: {ended}")
+    calls = await place.calls_since(before, len(ended.waits) + 1)
+    check(calls[-1][1] - calls[0][0] < DEADLINE + LATE, f"repeats for longer than {DEADLINE} s: {ended}")
+    check(ended.seconds < DEADLINE + STARTED, f"does not end at its deadline: {ended}")
     place.chartbrew.faults()
 
 
@@ -276,7 +389,7 @@ async def killed(place: Place) -> list[str]:
         await until(lambda: all(map(place.posts, calls)), "all creates at Chartbrew")
     check(not any(call.done() for call in calls.values()), "a client ended before the kill: this has tried nothing")
     place.gateway.kill()
-    place.gateway = await place.start_gateway("again", GATEWAY_LISTEN=f"127.0.0.1:{place.gateway.port}")
+    place.gateway = await place.start_gateway("again", GATEWAY_LISTEN=address_of(place.held))
     await asyncio.gather(*calls.values())
     # Chartbrew works on when a gateway has gone.
     await until(lambda: all(map(place.rows, calls)), "the rows of all creates")
@@ -297,7 +410,10 @@ async def killed(place: Place) -> list[str]:
 
 # === Run ===
 
-PARTS = (plain, tls, violations, wrong_token, unavailable, recovered, repeated, deadline)
+PARTS = (
+    *(plain, tls, plaintext, settings, refused, violations, wrong_token, unavailable, stubbed, deleted),
+    *(recovered, repeated, deadline),
+)
 
 
 async def run(language: str) -> list[str]:
