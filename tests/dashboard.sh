@@ -19,8 +19,7 @@ if [[ ${1:-} == --binary ]]; then
     binary=$2
     shift 2
 else
-    cargo build --locked
-    binary=$(target_folder)/debug/chartbrew-gateway
+    binary=$(build_gateway)
 fi
 install_grpcio
 prometheus_tool prometheus

@@ -23,6 +23,11 @@ target_folder() {
         python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }
 
+# Builds the gateway, without optimisation, and prints where it is.
+build_gateway() {
+    cargo build --locked >&2 && echo "$(target_folder)/debug/chartbrew-gateway"
+}
+
 # make_certificates FOLDER: a CA (ca.pem), and a certificate of it for localhost (gateway.pem, gateway.key).
 make_certificates() {
     local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1)
@@ -49,11 +54,10 @@ await_line() {
 
 # start_demo FLAG...: builds it and waits until it serves, at $ADDR. What it prints is in $WORK/demo.out.
 start_demo() {
-    local target
-    cargo build --locked
-    target=$(target_folder)
+    local gateway
+    gateway=$(build_gateway)
     mkfifo "$WORK/demo.pipe"
-    "$target/debug/chartbrew-gateway" demo --listen 127.0.0.1:0 "$@" >"$WORK/demo.pipe" 2>"$WORK/demo.err" &
+    "$gateway" demo --listen 127.0.0.1:0 "$@" >"$WORK/demo.pipe" 2>"$WORK/demo.err" &
     started+=($!)
     # Its last line comes when everything has been set up and called once.
     await_line "$WORK/demo.pipe" "$WORK/demo.out" 'Serving until*'

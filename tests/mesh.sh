@@ -22,13 +22,11 @@ envoy() {
     find "$ENVOY_VENV" -path '*/envoy/_bin/envoy' -print -quit 2>/dev/null || true
 }
 
-binary=
 if [[ ${1:-} == --binary ]]; then
     binary=$2
     shift 2
 else
-    cargo build --locked
-    binary=$(target_folder)/debug/chartbrew-gateway
+    binary=$(build_gateway)
 fi
 install_grpcio
 if [[ -z $(envoy) ]]; then

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::{ArgMatches, Command, FromArgMatches};
 
-use super::{Config, table::GROUPS};
+use super::{Config, setting::Setting, table::GROUPS};
 
 /// The settings as text, each from its flag, else its variable, else its default.
 #[derive(Clone)]
@@ -39,15 +39,11 @@ impl Args {
 #[must_use]
 pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let of_a_service = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"];
-    let is_setting = |name: &str| {
-        let mut settings = GROUPS.iter().flat_map(|group| group.settings);
-        settings.any(|setting| setting.variable == name)
-    };
     let is_unknown = |name: &String| {
         ["GATEWAY_", "CHARTBREW_"]
             .iter()
             .any(|prefix| name.starts_with(prefix))
-            && !is_setting(name)
+            && setting(name).is_none()
             && !name.ends_with("_PORT")
             && !of_a_service.iter().any(|part| name.contains(part))
     };
@@ -56,9 +52,13 @@ pub fn unknown_variables(names: impl IntoIterator<Item = String>) -> Vec<String>
     names
 }
 
-fn show(variable: &str, text: &str) -> String {
+fn setting(variable: &str) -> Option<&'static Setting> {
     let mut settings = GROUPS.iter().flat_map(|group| group.settings);
-    match settings.find(|setting| setting.variable == variable) {
+    settings.find(|setting| setting.variable == variable)
+}
+
+fn show(variable: &str, text: &str) -> String {
+    match setting(variable) {
         Some(setting) => (setting.show)(text),
         None => text.to_owned(),
     }
